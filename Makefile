@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+PREFIX        ?= /usr/local
+SYSCONFDIR    ?= /etc
+UNITDIR       ?= $(PREFIX)/lib/systemd/system
+CC            ?= cc
+CLANG         ?= clang
+OPTIMIZE      ?= -O2 -g
+BUILD         ?= build
+PYTHON        ?= /usr/bin/python3
+V             ?= 0
+
+VERSION := 0.1.0
+
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+            -Wformat=2 -Wundef
+CPPFLAGS += -D_GNU_SOURCE -I. -DPAGEFOLD_VERSION='"$(VERSION)"' \
+            -DPAGEFOLD_LIBEXECDIR='"$(PREFIX)/libexec/pagefold"'
+ALL_CFLAGS = -std=gnu11 $(OPTIMIZE) $(WARNINGS) $(SANITIZE) -pthread -MMD -MP $(CFLAGS)
+
+GLUE_LIBS    := -luring
+HASHING_LIBS := -lxxhash
+DAEMON_LIBS  := -lsystemd -lmicrohttpd -ljansson -linih $(HASHING_LIBS) $(GLUE_LIBS)
+CLI_LIBS     := -lcurl-gnutls -ljansson -linih $(HASHING_LIBS) $(GLUE_LIBS)
+# The sanitizers bring an allocator of their own.
+ALLOCATOR    := $(if $(SANITIZE),,-ljemalloc)
+
+# What the CLI shares with the daemon: stateless modules only.
+CLI_DAEMON_MODULES := config policy ini policy_file estimate
+
+sources = $(sort $(wildcard $(1)))
+objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
+
+COMMON_OBJS  := $(call objects,$(call sources,common/*.c))
+HASHING_OBJS := $(call objects,$(call sources,hashing/*.c))
+GLUE_OBJS    := $(call objects,$(call sources,hypervisor-glue/*.c))
+ATTACH_OBJS  := $(call objects,$(call sources,hypervisor-glue/attach/*.c))
+DAEMON_OBJS  := $(call objects,$(filter-out daemon/main.c,$(call sources,daemon/*.c)))
+CLI_OBJS     := $(call objects,$(filter-out tools/pagefold/main.c,$(call sources,tools/pagefold/*.c)))
+UNIT_TESTS   := $(patsubst %.c,$(BUILD)/%,$(call sources,tests/unit/test_*.c))
+FUZZERS      := $(patsubst %.c,$(BUILD)/%,$(call sources,tests/fuzz/fuzz_*.c))
+TEST_HELPERS := $(patsubst %.c,$(BUILD)/%,$(call sources,tests/functional/helpers/*.c))
+
+PROGRAMS := $(BUILD)/pagefoldd $(BUILD)/pagefold $(BUILD)/pagefold-attach
+
+ifeq ($(V),0)
+quiet = @printf '  %-8s %s\n' $(1) '$(patsubst $(BUILD)/%,%,$@)';
+else
+quiet =
+endif
+
+all: $(PROGRAMS) ## build the daemon, the CLI and the attach helper
+
+$(BUILD)/pagefoldd: $(BUILD)/daemon/main.o $(DAEMON_OBJS) $(GLUE_OBJS) $(HASHING_OBJS) $(COMMON_OBJS)
+	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) $(ALLOCATOR)
+
+$(BUILD)/pagefold: $(BUILD)/tools/pagefold/main.o $(CLI_OBJS) \
+		$(patsubst %,$(BUILD)/daemon/%.o,$(CLI_DAEMON_MODULES)) $(GLUE_OBJS) $(HASHING_OBJS) $(COMMON_OBJS)
+	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS)
+
+$(BUILD)/pagefold-attach: $(ATTACH_OBJS) $(COMMON_OBJS)
+	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call quiet,CC)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+
+# Every unit test links every module, so that a test can reach whatever it is about.
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(DAEMON_OBJS) $(CLI_OBJS) $(GLUE_OBJS) $(HASHING_OBJS) \
+		$(filter-out %/main.o,$(ATTACH_OBJS)) $(COMMON_OBJS)
+	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) $(CLI_LIBS) -lcmocka
+
+$(BUILD)/tests/functional/helpers/%: tests/functional/helpers/%.c
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -static -o $@ $<
+
+.PHONY: all
+.SECONDARY:
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

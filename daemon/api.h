@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * HTTP/1.1 and JSON over the Unix socket RUNTIME_DIR/api.sock, on the main thread's event loop. Reading
+ * is for root and group pagefold (the socket's mode), changing for root (SO_PEERCRED).
+ *
+ * The API renders snapshots and passes requests on; it decides nothing.
+ */
+#ifndef PAGEFOLD_DAEMON_API_H
+#define PAGEFOLD_DAEMON_API_H
+
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+
+#include "daemon/policy.h"
+#include "daemon/snapshot.h"
+
+/* How a request that took its time ended. */
+struct api_outcome {
+	int error;     /* 0 or -errno */
+	char *message; /* one sentence for the user; NULL: none; freed by the API */
+};
+
+/* Called once, on the main thread, when the request is done; the API owns token. */
+typedef void (*api_done_fn)(void *token, struct api_outcome outcome);
+
+enum api_command { API_PAUSE, API_RESUME, API_RELEASE };
+
+struct api_request {
+	enum api_command command;
+	bool all;    /* API_RELEASE of every VM (POST /v1/release) */
+	pid_t pid;   /* API_RELEASE of one: which VM of the snapshot it was */
+	bool force;  /* API_RELEASE: skip the headroom check (?force=1) */
+};
+
+/* What the daemon does for the API. All are called on the main thread. */
+struct api_backend {
+	struct snapshot *(*snapshot)(void *backend); /* a reference to the newest one, never NULL */
+	/* Queues the request; done(token, ...) follows later, exactly once. -EBUSY: queue full. */
+	int (*submit)(void *backend, const struct api_request *request, api_done_fn done, void *token);
+	/* PUT /v1/vms/NAME/policy. Quick: writes a policy file and wakes the pass. */
+	int (*set_policy)(void *backend, const struct snapshot_vm *vm, const struct policy *policy,
+		char **ret_error);
+	void *data;
+};
+
+struct api;
+
+/* Listens on socket_path (0660, group pagefold where it exists; a stale socket is replaced, a live one is
+ * -EADDRINUSE). */
+int api_start(
+	sd_event *event, const char *socket_path, const struct api_backend *backend, struct api **ret);
+/* Stops listening, answers what waits with 503, removes the socket. NULL is fine. */
+void api_stop(struct api *api);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The fingerprints of one extent: 2 MiB of guest RAM, 512 pages in their own order. Six bytes of
+ * fingerprint and two bits of state a page, 3,200 bytes in all: 6.25 bytes per page.
+ */
+#ifndef PAGEFOLD_HASHING_EXTENT_PRINTS_H
+#define PAGEFOLD_HASHING_EXTENT_PRINTS_H
+
+#include <stdint.h>
+
+#define EXTENT_PAGES 512u
+
+enum page_state {
+	PAGE_ABSENT = 0, /* not read: a hole, swapped out, or already mapped to the zero page */
+	PAGE_ZERO = 1,   /* read, all bytes zero */
+	PAGE_SINGLE = 2, /* read, no twin known */
+	PAGE_TWIN = 3,   /* read, and the last count found the same content elsewhere */
+};
+
+struct extent_prints {
+	uint8_t state[EXTENT_PAGES / 4];
+	uint8_t print[EXTENT_PAGES][6];
+};
+
+static inline enum page_state extent_prints_state(const struct extent_prints *prints, unsigned page)
+{
+	return (enum page_state)(prints->state[page / 4] >> (page % 4 * 2) & 3);
+}
+
+static inline void extent_prints_set_state(
+	struct extent_prints *prints, unsigned page, enum page_state state)
+{
+	const unsigned shift = page % 4 * 2;
+	const unsigned kept = prints->state[page / 4] & ~(3u << shift);
+
+	prints->state[page / 4] = (uint8_t)(kept | (unsigned)state << shift);
+}
+
+uint64_t extent_prints_get(const struct extent_prints *prints, unsigned page);
+void extent_prints_set(struct extent_prints *prints, unsigned page, uint64_t fingerprint);
+
+/* Fingerprints `page` of the extent from its bytes and sets its state to PAGE_ZERO or PAGE_SINGLE. */
+void extent_prints_read(struct extent_prints *prints, unsigned page, const void *bytes);
+
+/* How many pages do not hold in `now` what they held in `then`: another content, another presence.
+ * PAGE_SINGLE and PAGE_TWIN are the same presence. */
+unsigned extent_prints_changed(const struct extent_prints *then, const struct extent_prints *now);
+
+#endif

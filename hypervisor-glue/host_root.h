@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where /proc and /sys are. Everything in hypervisor-glue/ reads the host through one of these, so
+ * that a test can hand in a directory of its own.
+ */
+#ifndef PAGEFOLD_GLUE_HOST_ROOT_H
+#define PAGEFOLD_GLUE_HOST_ROOT_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct host_root {
+	int proc_fd;
+	int sys_fd;
+};
+
+/* prefix is "" for the real host. 0 or -errno. */
+int host_root_open(const char *prefix, struct host_root *ret);
+void host_root_done(struct host_root *root);
+
+/*
+ * The whole of a small text file, NUL-terminated, in memory the caller frees; ret_length may be NULL.
+ * path is relative to /proc or /sys. -errno of the open or read; -ESRCH where /proc says the process
+ * is gone; -EFBIG beyond 64 MiB.
+ */
+int host_root_read_proc(
+	const struct host_root *root, const char *path, char **ret_text, size_t *ret_length);
+int host_root_read_sys(
+	const struct host_root *root, const char *path, char **ret_text, size_t *ret_length);
+/* The same for /proc/PID/name. */
+int host_root_read_process(const struct host_root *root, pid_t pid, const char *name,
+	char **ret_text, size_t *ret_length);
+/* Writes text to a file of /sys in one write(). 0 or -errno. */
+int host_root_write_sys(const struct host_root *root, const char *path, const char *text);
+
+#endif

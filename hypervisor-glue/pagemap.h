@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The state of a process's pages, without touching one: PAGEMAP_SCAN (Linux 6.7), or /proc/PID/pagemap
+ * with /proc/kpageflags where that is missing or disabled. One struct serves one thread.
+ */
+#ifndef PAGEFOLD_GLUE_PAGEMAP_H
+#define PAGEFOLD_GLUE_PAGEMAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hypervisor-glue/host_root.h"
+
+struct pagemap {
+	int fd;
+	int kpageflags_fd, kpagecount_fd; /* -1 without CAP_SYS_ADMIN */
+	bool have_scan;
+};
+
+/* A run of neighbouring pages that can be read without a fault: present, not swapped, not the kernel's
+ * zero page. */
+struct page_run {
+	uint64_t start, end;
+	bool huge; /* mapped by a PMD */
+};
+
+struct page_counts {
+	uint64_t present;    /* without the zero page */
+	uint64_t zero_page;  /* mapped to the kernel's zero page */
+	uint64_t swapped;
+	uint64_t huge;       /* pages inside PMD-mapped huge pages */
+};
+
+/* allow_scan false forces the fallback. -ESRCH, -EACCES, -errno. */
+int pagemap_open(const struct host_root *root, pid_t pid, bool allow_scan, struct pagemap *ret);
+void pagemap_done(struct pagemap *pagemap);
+
+/*
+ * Fills runs[] from start up to end; stops when it is full. *ret_walked is the address up to which
+ * the answer is complete (== end when done). Holes inside [start, end) are fine.
+ */
+int pagemap_readable_runs(struct pagemap *pagemap, uint64_t start, uint64_t end,
+	struct page_run *runs, size_t max_runs, size_t *ret_count, uint64_t *ret_walked);
+
+/* Adds to nothing: *ret is the counts of [start, end). */
+int pagemap_count(
+	struct pagemap *pagemap, uint64_t start, uint64_t end, struct page_counts *ret);
+
+/* One page as /proc/kpageflags and kpagecount see it. */
+struct page_frame {
+	uint64_t pfn;      /* 0: not present (or not allowed to know) */
+	uint32_t mapcount; /* how many page-table entries map the frame; 0 where unknown */
+	bool ksm;          /* KPF_KSM */
+	bool zero;         /* KPF_ZERO_PAGE */
+	bool huge;         /* KPF_THP */
+	bool exclusive;    /* pagemap bit 56: mapped by this process only */
+};
+
+/* pages consecutive frames from start on. -EPERM without CAP_SYS_ADMIN (frame numbers are hidden). */
+int pagemap_frames(
+	struct pagemap *pagemap, uint64_t start, size_t pages, struct page_frame *ret_frames);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A process that stays the same process: a pid alone can be recycled, a pid with its start time
+ * cannot, and a pidfd never leads to another one.
+ */
+#ifndef PAGEFOLD_GLUE_PROCESS_H
+#define PAGEFOLD_GLUE_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "hypervisor-glue/host_root.h"
+
+struct process_id {
+	pid_t pid;
+	uint64_t start_ticks; /* field 22 of /proc/PID/stat: clock ticks since boot */
+};
+
+struct process {
+	struct process_id id;
+	int pidfd;
+};
+
+struct process_stat {
+	char comm[64]; /* bytes outside printable ASCII replaced by '?' */
+	char state;    /* R S D T t Z X I */
+	pid_t parent;
+	uint64_t start_ticks;
+};
+
+/* The text of /proc/PID/stat; comm may hold blanks, parentheses and newlines. 0 or -EINVAL. */
+int process_stat_parse(const char *text, struct process_stat *ret);
+int process_stat_read(const struct host_root *root, pid_t pid, struct process_stat *ret);
+
+/* Opens the pidfd first and reads the start time after, then makes sure that the process has not
+ * died in between. -ESRCH: gone (or a zombie). */
+int process_open(const struct host_root *root, pid_t pid, struct process *ret);
+/* The same, and -ESRCH if the process found is not the one with this start time. */
+int process_open_id(const struct host_root *root, struct process_id id, struct process *ret);
+void process_done(struct process *process);
+
+/* False once it has ended. What was read from /proc/PID/... or its memory is this process's if it
+ * is alive *after* the read. */
+bool process_alive(const struct process *process);
+
+/* Every pid in /proc, ascending, in memory the caller frees. */
+int process_list(const struct host_root *root, pid_t **ret_pids, size_t *ret_count);
+
+/* The executable's path without " (deleted)"; the caller frees it. */
+int process_exe_read(const struct host_root *root, pid_t pid, char **ret_path);
+
+/* Whether one of its cgroup paths (any hierarchy, v1 or v2) matches the glob. 1, 0 or -errno. */
+int process_in_cgroup(const struct host_root *root, pid_t pid, const char *glob);
+/* The same over the text of /proc/PID/cgroup. */
+bool process_cgroup_match(const char *text, const char *glob);
+
+static inline bool process_id_equal(struct process_id a, struct process_id b)
+{
+	return a.pid == b.pid && a.start_ticks == b.start_ticks;
+}
+
+#endif
