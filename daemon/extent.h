@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The unit of work: what of one eligible range of guest RAM lies in one 2 MiB slot of host-virtual
+ * address space (so that an extent is what a huge page is, where the VMM aligned its RAM).
+ */
+#ifndef PAGEFOLD_DAEMON_EXTENT_H
+#define PAGEFOLD_DAEMON_EXTENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hashing/extent_prints.h"
+#include "hypervisor-glue/guest_ram.h"
+
+#define PAGE_BYTES   UINT64_C(4096)
+#define EXTENT_BYTES (EXTENT_PAGES * PAGE_BYTES)
+
+/* The huge-page advice an extent had before we changed it. madvise cannot go back to "none". */
+enum huge_advice { HUGE_ADVICE_NONE, HUGE_ADVICE_ALWAYS, HUGE_ADVICE_NEVER };
+
+struct extent {
+	uint64_t start, end;
+	struct extent_prints *prints; /* NULL: not read yet */
+	uint64_t due_ns;              /* CLOCK_MONOTONIC: not to be read again before */
+	uint16_t pages_read, zeros, twins;
+	uint16_t changed;     /* pages that changed between the last two visits */
+	uint16_t folded;      /* pages that are KSM pages, at the last look */
+	uint16_t zero_before; /* pages mapped to the zero page before we marked it */
+	uint16_t zero_after;  /* the same, at the last look */
+	uint8_t visits;       /* saturates */
+	uint8_t quiet;        /* consecutive visits without a change: the back-off's exponent */
+	uint8_t disappointed; /* bursts that folded less than half of what was planned here */
+	uint8_t advice;       /* enum huge_advice, of a marked extent */
+	bool huge;            /* mapped by a huge page when last read */
+	bool was_huge;        /* it was when it was marked */
+	bool marked;          /* by us, and recorded */
+	uint8_t *shared_before; /* process targets: map counts at mark time, one a page; NULL: all 1 */
+};
+
+struct extent_map {
+	struct extent *extents; /* ascending */
+	size_t count;
+};
+
+static inline unsigned extent_first_page(const struct extent *extent)
+{
+	return (unsigned)(extent->start % EXTENT_BYTES / PAGE_BYTES);
+}
+
+static inline unsigned extent_pages(const struct extent *extent)
+{
+	return (unsigned)((extent->end - extent->start) / PAGE_BYTES);
+}
+
+/*
+ * Cuts the mergeable ranges into extents. What was known about an extent with the same bounds is
+ * carried over; what is no longer mapped is forgotten, its fingerprints freed. 0 or -ENOMEM (the old
+ * map stays).
+ */
+int extent_map_update(
+	struct extent_map *map, const struct ram_range *ranges, size_t range_count);
+void extent_map_done(struct extent_map *map);
+/* The extent that holds the address, or NULL. */
+struct extent *extent_map_find(const struct extent_map *map, uint64_t address);
+
+#endif

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/guest.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/cleanup.h"
+
+int guest_open(const struct host_root *root, pid_t pid, bool allow_pagemap_scan, struct guest *ret)
+{
+	struct guest guest = { .process.pidfd = -1, .pagemap.fd = -1 };
+	int error;
+
+	error = process_open(root, pid, &guest.process);
+	if (error)
+		return error;
+	error = vmm_read(root, pid, &guest.vmm, &guest.is_vm);
+	if (error)
+		goto close_process;
+	error = pagemap_open(root, pid, allow_pagemap_scan, &guest.pagemap);
+	if (error)
+		goto close_process;
+	if (!process_alive(&guest.process)) {
+		error = -ESRCH;
+		goto close_pagemap;
+	}
+	*ret = guest;
+	return 0;
+
+close_pagemap:
+	pagemap_done(&guest.pagemap);
+close_process:
+	process_done(&guest.process);
+	return error;
+}
+
+void guest_done(struct guest *guest)
+{
+	extent_map_done(&guest->map);
+	smaps_list_done(&guest->smaps);
+	pagemap_done(&guest->pagemap);
+	process_done(&guest->process);
+}
+
+static bool extents_overlap(const struct extent_map *map, const struct vma *vma)
+{
+	size_t low = 0, high = map->count;
+
+	while (low < high) {
+		const size_t middle = low + (high - low) / 2;
+
+		if (map->extents[middle].end <= vma->start)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < map->count && map->extents[low].start < vma->end;
+}
+
+static struct guest_counts counts_sum(
+	const struct extent_map *map, const struct smaps_list *smaps)
+{
+	struct guest_counts counts = { 0 };
+
+	for (size_t i = 0; i < smaps->count; i++) {
+		const struct vma *vma = &smaps->vmas[i];
+
+		if (!extents_overlap(map, vma))
+			continue;
+		counts.rss_bytes += vma->rss_bytes;
+		counts.pss_bytes += vma->pss_bytes;
+		counts.ksm_bytes += vma->ksm_bytes;
+	}
+	return counts;
+}
+
+static void guest_take_ranges(
+	struct guest *guest, const struct ram_range *ranges, size_t range_count)
+{
+	guest->ram_bytes = 0;
+	for (size_t i = 0; i < RAM_VERDICT_COUNT; i++)
+		guest->verdict_bytes[i] = 0;
+	for (size_t i = 0; i < range_count; i++) {
+		guest->ram_bytes += ranges[i].end - ranges[i].start;
+		guest->verdict_bytes[ranges[i].verdict] += ranges[i].end - ranges[i].start;
+	}
+}
+
+int guest_map(const struct host_root *root, struct guest *guest)
+{
+	const struct guest_ram_hints hints = {
+		.is_vm = guest->is_vm,
+		.ram_bytes = guest->vmm.cmdline.ram_bytes,
+		.has_vfio = guest->vmm.has_vfio,
+		.confidential = guest->vmm.cmdline.confidential,
+	};
+	_cleanup_free_ struct ram_range *ranges = NULL;
+	struct guest_counts counts;
+	struct smaps_list smaps;
+	size_t range_count;
+	int error;
+
+	error = smaps_read(root, guest->process.id.pid, &smaps);
+	if (error)
+		return error;
+	error = process_alive(&guest->process) ? 0 : -ESRCH;
+	if (!error)
+		error = guest_ram_map(smaps.vmas, smaps.count, &hints, &ranges, &range_count);
+	if (!error)
+		error = extent_map_update(&guest->map, ranges, range_count);
+	if (error) {
+		smaps_list_done(&smaps);
+		return error;
+	}
+
+	smaps_list_done(&guest->smaps);
+	guest->smaps = smaps;
+	guest_take_ranges(guest, ranges, range_count);
+	counts = counts_sum(&guest->map, &guest->smaps);
+	guest->rss_bytes = counts.rss_bytes;
+	guest->pss_bytes = counts.pss_bytes;
+	guest->ksm_bytes = counts.ksm_bytes;
+	return 0;
+}
+
+int guest_counts_read(
+	const struct host_root *root, const struct guest *guest, struct guest_counts *ret)
+{
+	struct smaps_list smaps;
+	const int error = smaps_read(root, guest->process.id.pid, &smaps);
+
+	if (error)
+		return error;
+	if (process_alive(&guest->process))
+		*ret = counts_sum(&guest->map, &smaps);
+	smaps_list_done(&smaps);
+	return process_alive(&guest->process) ? 0 : -ESRCH;
+}
+
+char *guest_ineligible_text(const struct guest *guest)
+{
+	char *text = NULL;
+
+	for (size_t i = 0; i < RAM_VERDICT_COUNT; i++) {
+		const uint64_t bytes = guest->verdict_bytes[i];
+		char *longer;
+
+		if (i == RAM_MERGEABLE || !bytes)
+			continue;
+		if (asprintf(&longer, "%s%s%llu MiB of %llu MiB: %s", text ? text : "",
+			    text ? "; " : "", (unsigned long long)(bytes >> 20),
+			    (unsigned long long)(guest->ram_bytes >> 20),
+			    ram_verdict_text((enum ram_verdict)i)) < 0) {
+			free(text);
+			return NULL;
+		}
+		free(text);
+		text = longer;
+	}
+	return text;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Reads an extent of a process and fingerprints its pages, without ever faulting one in: the page
+ * map says first which pages are there.
+ */
+#ifndef PAGEFOLD_DAEMON_SCAN_H
+#define PAGEFOLD_DAEMON_SCAN_H
+
+#include <stdint.h>
+
+#include "daemon/extent.h"
+#include "hypervisor-glue/pagemap.h"
+#include "hypervisor-glue/process.h"
+
+/* The read buffer of one scanning thread. */
+struct scanner {
+	uint8_t *buffer;  /* EXTENT_BYTES */
+	uint8_t *present; /* one byte a page */
+	struct page_run *runs;
+	uint64_t pages_read; /* ever */
+};
+
+int scanner_init(struct scanner *scanner);
+void scanner_done(struct scanner *scanner);
+
+/*
+ * Visits one extent: replaces its fingerprints, counts pages read, zeros, and what changed since the
+ * visit before. The twin states of the pages are as new; the index sets them.
+ * -ESRCH: the process ended, the extent is as it was. -ENOMEM, -EPERM, -errno likewise.
+ */
+int scan_extent(struct scanner *scanner, const struct process *process, struct pagemap *pagemap,
+	struct extent *extent);
+
+#endif
