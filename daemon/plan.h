@@ -2,6 +2,9 @@
 /*
  * Which extents are worth folding. Pure: counts, policies and limits in, a printable list out; no
  * system call, no clock. The same plan is what `pagefold plan` shows and what a pass carries out.
+ *
+ * What an extent gains depends on its partners being marked too. So: take every extent that passes the
+ * threshold, count twins among those alone, drop what fell below, and repeat until nothing falls.
  */
 #ifndef PAGEFOLD_DAEMON_PLAN_H
 #define PAGEFOLD_DAEMON_PLAN_H
@@ -11,16 +14,27 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "daemon/extent.h"
 #include "daemon/policy.h"
-#include "hashing/twin_index.h"
 
 enum plan_action {
 	PLAN_FOLD,
-	PLAN_REVISIT, /* promising, but read only once: read again before it is marked */
+	PLAN_REVISIT, /* promising, but to be read again before it is marked */
 	PLAN_RELEASE,
 };
 
 const char *plan_action_name(enum plan_action action);
+
+/* One VM as the planner sees it. Everything is borrowed. */
+struct plan_vm {
+	const char *name;
+	pid_t pid;
+	const struct extent_map *map; /* extents counted (twins, zeros) among all VMs that fold */
+	enum policy_hugepages hugepages;
+	bool fold;         /* asked for, in the active group, nothing in the way */
+	bool release;      /* give back whatever is marked */
+	uint64_t vma_room; /* VMAs that may still be made in it */
+};
 
 struct plan_entry {
 	enum plan_action action;
@@ -34,11 +48,20 @@ struct plan_entry {
 };
 
 struct plan {
-	struct plan_entry *entries;
+	struct plan_entry *entries; /* by VM, then address */
 	size_t count;
-	uint64_t fold_bytes; /* extents to be folded */
+	uint64_t fold_pages; /* what the PLAN_FOLD entries are predicted to fold */
 };
 
+/* How many twins and zero pages a whole extent must have before folding it pays. */
+unsigned plan_threshold_pages(enum policy_hugepages hugepages);
+
+/*
+ * pass is the number of the pass (extents that disappointed before are left out in most of them).
+ * 0 or -ENOMEM. The caller ends with plan_done(). The twin states of the pages are rewritten by the
+ * recounts; the counts in the extents are not.
+ */
+int plan_make(const struct plan_vm *vms, size_t vm_count, uint64_t pass, struct plan *ret);
 void plan_done(struct plan *plan);
 
 #endif
