@@ -14,7 +14,7 @@
 
 #define _cleanup_(function) __attribute__((cleanup(function)))
 #define _unused_ __attribute__((unused))
-#define _printf_(format, first) __attribute__((format(printf, format, first)))
+#define _printf_(string, first) __attribute__((__format__(__printf__, string, first)))
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
