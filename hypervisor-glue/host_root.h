@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 struct host_root {
+	int root_fd; /* "/": only for mount points that /proc/self/mountinfo names */
 	int proc_fd;
 	int sys_fd;
 };
@@ -27,9 +28,15 @@ int host_root_read_proc(
 	const struct host_root *root, const char *path, char **ret_text, size_t *ret_length);
 int host_root_read_sys(
 	const struct host_root *root, const char *path, char **ret_text, size_t *ret_length);
+/* The same for an absolute path, below the prefix. */
+int host_root_read_absolute(
+	const struct host_root *root, const char *path, char **ret_text, size_t *ret_length);
 /* The same for /proc/PID/name. */
 int host_root_read_process(const struct host_root *root, pid_t pid, const char *name,
 	char **ret_text, size_t *ret_length);
+/* A file of /proc/PID is missing with the process, or without it: turns -ENOENT into -ESRCH where
+ * the process is gone; anything else is returned as it is. */
+int host_root_process_error(const struct host_root *root, pid_t pid, int error);
 /* Writes text to a file of /sys in one write(). 0 or -errno. */
 int host_root_write_sys(const struct host_root *root, const char *path, const char *text);
 
