@@ -11,8 +11,7 @@
 
 #include "common/cleanup.h"
 
-/* smaps of a process with vm.max_map_count VMAs (65,530) is below 50 MiB; nothing else comes near.
- */
+/* smaps of a process with vm.max_map_count VMAs (65,530) stays below 50 MiB. */
 #define TEXT_MAX_BYTES ((size_t)64 << 20)
 /* Most files of /proc and /sys fit, and the first read of a large one is not too small. */
 #define TEXT_FIRST_BYTES ((size_t)16 << 10)
