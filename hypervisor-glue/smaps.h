@@ -20,6 +20,7 @@ enum vma_flag {
 	VMA_UFFD = 1 << 6,       /* um, uw or ui */
 	VMA_MIXEDMAP = 1 << 7,   /* mm */
 	VMA_DONTCOPY = 1 << 8,   /* dc */
+	VMA_DONTEXPAND = 1 << 9, /* de: of drivers; KSM leaves it alone */
 };
 
 enum vma_backing {
@@ -44,9 +45,11 @@ struct smaps_list {
 	bool has_ksm;
 };
 
-/* Hostile or truncated text: -EINVAL. The caller ends with smaps_list_done(). */
+/* Hostile or truncated text: -EINVAL. VMAs that overlap, because the address space changed while it
+ * was printed: -ESTALE. The caller ends with smaps_list_done(). */
 int smaps_parse(const char *text, size_t length, struct smaps_list *ret);
-/* -ESRCH: the process is gone, or has no memory any more. -EACCES: not allowed to look. */
+/* -ESRCH: the process is gone, or has no memory any more. -EACCES: not allowed to look. -ESTALE: it
+ * keeps changing its address space; try again later. */
 int smaps_read(const struct host_root *root, pid_t pid, struct smaps_list *ret);
 void smaps_list_done(struct smaps_list *list);
 
