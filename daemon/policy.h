@@ -72,10 +72,20 @@ const struct policy_rule *policy_set_find(
 /* Whether any rule could match a process that is no VM: otherwise there is no need to look at each. */
 bool policy_set_wants_processes(const struct policy_set *set);
 
+/* The section and the match that name one VM or process in a policy file: a VM by its uuid, else by
+ * its name, whatever else by its pid. */
+struct policy_target {
+	char section[43];
+	char match[192];
+};
+void policy_target_of(const struct policy_subject *subject, struct policy_target *ret);
+
 /*
  * Writes (or replaces, or with policy NULL removes) the rule of [target NAME] in dir/00-set.conf, where
- * `pagefold set` keeps what it was told: match line as given ("vm:web1", "pid:4711"). Atomic: a
- * temporary file, fsync, rename, fsync of the directory; other sections stay as they are.
+ * `pagefold set` keeps what it was told: match line as given ("vm:web1", "pid:4711"). Another section
+ * with the same match goes, since it would win or never apply. Atomic: a temporary file, fsync, rename,
+ * fsync of the directory; other sections and all comments stay as they are. A file with an error in it
+ * is left alone (-EINVAL).
  */
 int policy_file_set(const char *dir, const char *section, const char *match,
 	const struct policy *policy, char **ret_error);

@@ -82,6 +82,7 @@ struct snapshot {
 	struct plan plan; /* what it would do next, and why */
 };
 
+void snapshot_vm_init(struct snapshot_vm *vm); /* no strings, every number NOT_MEASURED */
 struct snapshot *snapshot_new(void); /* one reference, every number NOT_MEASURED; NULL: no memory */
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 struct snapshot *snapshot_unref(struct snapshot *snapshot); /* NULL is fine; returns NULL */

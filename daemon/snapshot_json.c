@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/snapshot_json.h"
+
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/cleanup.h"
+
+#define SCHEMA 1
+
+static void cleanup_json(json_t **json)
+{
+	json_decref(*json);
+}
+#define _cleanup_json_ _cleanup_(cleanup_json)
+
+/* How many bytes of well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates) text begins
+ * with. */
+static size_t utf8_length(const unsigned char *text)
+{
+	static const struct {
+		unsigned char first_min, first_max, second_min, second_max;
+		size_t length;
+	} forms[] = {
+		{ 0x01, 0x7f, 0x00, 0xff, 1 },
+		{ 0xc2, 0xdf, 0x80, 0xbf, 2 },
+		{ 0xe0, 0xe0, 0xa0, 0xbf, 3 },
+		{ 0xe1, 0xec, 0x80, 0xbf, 3 },
+		{ 0xed, 0xed, 0x80, 0x9f, 3 },
+		{ 0xee, 0xef, 0x80, 0xbf, 3 },
+		{ 0xf0, 0xf0, 0x90, 0xbf, 4 },
+		{ 0xf1, 0xf3, 0x80, 0xbf, 4 },
+		{ 0xf4, 0xf4, 0x80, 0x8f, 4 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
+		if (text[0] < forms[i].first_min || text[0] > forms[i].first_max)
+			continue;
+		if (forms[i].length > 1 &&
+			(text[1] < forms[i].second_min || text[1] > forms[i].second_max))
+			return 0;
+		for (size_t k = 2; k < forms[i].length; k++)
+			if ((text[k] & 0xc0) != 0x80)
+				return 0;
+		return forms[i].length;
+	}
+	return 0;
+}
+
+json_t *json_text(const char *text)
+{
+	static const char replacement[] = "\xEF\xBF\xBD"; /* U+FFFD */
+	const size_t room = 3;                            /* its bytes, for one of text */
+	_cleanup_free_ char *clean = NULL;
+	const unsigned char *from = (const unsigned char *)text;
+	size_t length = 0;
+
+	if (!text)
+		return json_null();
+	clean = malloc(strlen(text) * room + 1);
+	if (!clean)
+		return NULL;
+	while (*from) {
+		const size_t good = utf8_length(from);
+		const void *source = good ? (const void *)from : replacement;
+		const size_t bytes = good ? good : room;
+
+		memcpy(clean + length, source, bytes);
+		length += bytes;
+		from += good ? good : 1;
+	}
+	return json_stringn(clean, length);
+}
+
+static json_t *json_count(int64_t value)
+{
+	return value == NOT_MEASURED ? json_null() : json_integer(value);
+}
+
+static json_t *json_seconds(double value)
+{
+	return isfinite(value) && value >= 0 ? json_real(value) : json_null();
+}
+
+static json_t *json_time(const struct timespec *time)
+{
+	char text[sizeof("-2147483648-12-31T23:59:59Z")];
+	struct tm utc;
+
+	if (!gmtime_r(&time->tv_sec, &utc) ||
+		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
+		return json_null();
+	return json_string(text);
+}
+
+static json_t *json_texts(char *const *texts)
+{
+	_cleanup_json_ json_t *array = json_array();
+
+	for (char *const *text = texts; array && text && *text; text++)
+		if (json_array_append_new(array, json_text(*text)) < 0)
+			return NULL;
+	return steal_pointer(&array);
+}
+
+/* From here on a line is a key and its value. */
+// clang-format off
+
+/* json_pack()'s "o" takes the reference of its argument, also when it fails, and fails on NULL. */
+static json_t *host_json(const struct snapshot *snapshot)
+{
+	return json_pack("{so so so so so sb so so so}",
+		"memory_bytes", json_count(snapshot->memory_bytes),
+		"available_bytes", json_count(snapshot->available_bytes),
+		"kernel", json_text(snapshot->kernel),
+		"features", json_texts(snapshot->features),
+		"active_group", json_text(snapshot->active_group),
+		"paused", snapshot->paused,
+		"ksm_driver", json_text(snapshot->ksm_driver),
+		"blocked_by", json_texts(snapshot->blocked_by),
+		"warnings", json_texts(snapshot->warnings));
+}
+
+static json_t *savings_json(const struct snapshot *snapshot)
+{
+	return json_pack("{so so so so so so}",
+		"reclaimed_bytes", json_count(snapshot->reclaimed_bytes),
+		"reclaimed_zero_bytes", json_count(snapshot->reclaimed_zero_bytes),
+		"net_bytes", json_count(snapshot->net_bytes),
+		"potential_bytes", json_count(snapshot->potential_bytes),
+		"exposure_bytes", json_count(snapshot->exposure_bytes),
+		"metadata_bytes", json_count(snapshot->metadata_bytes));
+}
+
+static json_t *cost_json(const struct snapshot *snapshot)
+{
+	return json_pack("{so so so so so so so so so}",
+		"scan_cpu_seconds", json_seconds(snapshot->scan_cpu_seconds),
+		"ksmd_cpu_seconds", json_seconds(snapshot->ksmd_cpu_seconds),
+		"ring_cpu_seconds", json_seconds(snapshot->ring_cpu_seconds),
+		"helper_cpu_seconds", json_seconds(snapshot->helper_cpu_seconds),
+		"cow_breaks", json_count(snapshot->cow_breaks),
+		"cow_break_ns_p50", json_count(snapshot->cow_break_ns_p50),
+		"cow_break_ns_p99", json_count(snapshot->cow_break_ns_p99),
+		"stall_seconds_estimate", json_seconds(snapshot->stall_seconds_estimate),
+		"hugepages_lost", json_count(snapshot->hugepages_lost));
+}
+
+static json_t *pass_json(const struct snapshot *snapshot)
+{
+	const bool finished = snapshot->pass_number > 0;
+
+	return json_pack("{so so so so}",
+		"number", finished ? json_integer((json_int_t)snapshot->pass_number) : json_null(),
+		"finished_at", finished ? json_time(&snapshot->finished_at) : json_null(),
+		"pages_scanned", json_count(snapshot->pages_scanned),
+		"bytes_per_second", json_count(snapshot->bytes_per_second));
+}
+
+static json_t *extents_json(const struct snapshot_vm *vm)
+{
+	_cleanup_json_ json_t *array = json_array();
+
+	for (size_t i = 0; array && i < vm->extent_count; i++) {
+		const struct snapshot_extent *extent = &vm->extents[i];
+		json_t *entry =
+			json_pack("{sI sI si si si sb sb}",
+				"start", (json_int_t)extent->start,
+				"length", (json_int_t)extent->length,
+				"pages_read", extent->pages_read,
+				"zero_pages", extent->zeros,
+				"duplicate_pages", extent->twins,
+				"huge", extent->huge,
+				"folded", extent->folded);
+
+		if (json_array_append_new(array, entry) < 0)
+			return NULL;
+	}
+	return steal_pointer(&array);
+}
+
+static json_t *vm_counts_json(const struct snapshot_vm *vm)
+{
+	return json_pack("{so so so so so so so so so so so so so}",
+		"ram_bytes", json_count(vm->ram_bytes),
+		"resident_bytes", json_count(vm->resident_bytes),
+		"pages_scanned", json_count(vm->pages_scanned),
+		"zero_pages", json_count(vm->zero_pages),
+		"duplicate_pages", json_count(vm->duplicate_pages),
+		"potential_bytes", json_count(vm->potential_bytes),
+		"reclaimed_bytes", json_count(vm->reclaimed_bytes),
+		"reclaimed_zero_bytes", json_count(vm->reclaimed_zero_bytes),
+		"exposure_bytes", json_count(vm->exposure_bytes),
+		"cow_breaks_estimate", json_count(vm->cow_breaks_estimate),
+		"stall_seconds_estimate", json_seconds(vm->stall_seconds_estimate),
+		"cpu_seconds", json_seconds(vm->cpu_seconds),
+		"hugepages_lost", json_count(vm->hugepages_lost));
+}
+
+json_t *snapshot_vm_json(const struct snapshot_vm *vm, bool with_extents)
+{
+	_cleanup_json_ json_t *counts = vm_counts_json(vm);
+	_cleanup_json_ json_t *object = json_pack("{so so si ss ss so so ss so}",
+		"name", json_text(vm->name),
+		"uuid", json_text(vm->uuid),
+		"pid", (int)vm->pid,
+		"kind", vm->is_vm ? "vm" : "process",
+		"mode", policy_mode_name(vm->mode),
+		"group", json_text(vm->group),
+		"hook", json_text(vm->hook),
+		"state", vm_state_name(vm->state),
+		"reason", json_text(vm->reason));
+
+	if (!counts || !object || json_object_update(object, counts) < 0)
+		return NULL;
+	if (with_extents && json_object_set_new(object, "extents", extents_json(vm)) < 0)
+		return NULL;
+	return steal_pointer(&object);
+}
+
+static json_t *vm_array_json(const struct snapshot *snapshot)
+{
+	_cleanup_json_ json_t *array = json_array();
+
+	for (size_t i = 0; array && i < snapshot->vm_count; i++)
+		if (json_array_append_new(array, snapshot_vm_json(&snapshot->vms[i], false)) < 0)
+			return NULL;
+	return steal_pointer(&array);
+}
+
+json_t *snapshot_vms_json(const struct snapshot *snapshot)
+{
+	return json_pack("{si so}",
+		"schema", SCHEMA,
+		"vms", vm_array_json(snapshot));
+}
+
+json_t *snapshot_status_json(const struct snapshot *snapshot)
+{
+	return json_pack("{si so so so so so}",
+		"schema", SCHEMA,
+		"host", host_json(snapshot),
+		"savings", savings_json(snapshot),
+		"cost", cost_json(snapshot),
+		"pass", pass_json(snapshot),
+		"vms", vm_array_json(snapshot));
+}
+
+static json_t *plan_entries_json(const struct plan *plan)
+{
+	_cleanup_json_ json_t *array = json_array();
+
+	for (size_t i = 0; array && i < plan->count; i++) {
+		const struct plan_entry *entry = &plan->entries[i];
+		json_t *object = json_pack("{ss so si sI sI si si sb so}",
+			"action", plan_action_name(entry->action),
+			"name", json_text(entry->vm_name),
+			"pid", (int)entry->pid,
+			"start", (json_int_t)entry->start,
+			"length", (json_int_t)entry->length,
+			"duplicate_pages", entry->twins,
+			"zero_pages", entry->zeros,
+			"huge", entry->huge,
+			"reason", json_text(entry->reason));
+
+		if (json_array_append_new(array, object) < 0)
+			return NULL;
+	}
+	return steal_pointer(&array);
+}
+
+json_t *snapshot_plan_json(const struct snapshot *snapshot)
+{
+	const bool finished = snapshot->pass_number > 0;
+
+	return json_pack("{si so so so}",
+		"schema", SCHEMA,
+		"pass", finished ? json_integer((json_int_t)snapshot->pass_number) : json_null(),
+		"fold_pages", finished ? json_integer((json_int_t)snapshot->plan.fold_pages) : json_null(),
+		"entries", plan_entries_json(&snapshot->plan));
+}
+
+json_t *snapshot_policy_json(const struct snapshot_vm *vm)
+{
+	return json_pack("{si so so si ss so ss ss so}",
+		"schema", SCHEMA,
+		"name", json_text(vm->name),
+		"uuid", json_text(vm->uuid),
+		"pid", (int)vm->pid,
+		"mode", policy_mode_name(vm->mode),
+		"group", json_text(vm->group),
+		"hook", policy_hook_name(vm->policy_hook),
+		"hugepages", policy_hugepages_name(vm->hugepages),
+		"source", json_text(vm->policy_source));
+}
