@@ -12,6 +12,8 @@
 
 #include "hypervisor-glue/host_root.h"
 
+#define PAGEMAP_PAGE_BYTES UINT64_C(4096)
+
 struct pagemap {
 	int fd;
 	int kpageflags_fd, kpagecount_fd; /* -1 without CAP_SYS_ADMIN */
@@ -22,7 +24,7 @@ struct pagemap {
  * zero page. */
 struct page_run {
 	uint64_t start, end;
-	bool huge; /* mapped by a PMD */
+	bool huge; /* mapped by a PMD; in the fallback: 2 MiB of one huge page in place and in order */
 };
 
 struct page_counts {
@@ -32,9 +34,18 @@ struct page_counts {
 	uint64_t huge;       /* pages inside PMD-mapped huge pages */
 };
 
-/* allow_scan false forces the fallback. -ESRCH, -EACCES, -errno. */
+/*
+ * allow_scan false forces the fallback. -ESRCH, -EACCES, -errno. Without CAP_SYS_ADMIN the fallback
+ * tells neither zero pages nor huge pages apart: all count as present.
+ */
 int pagemap_open(const struct host_root *root, pid_t pid, bool allow_scan, struct pagemap *ret);
 void pagemap_done(struct pagemap *pagemap);
+
+/*
+ * Whatever follows answers about the address space the process had at pagemap_open(): empty (or
+ * -ESRCH) once it has ended or executed another program. Addresses that are not page-aligned, or
+ * start >= end: -EINVAL.
+ */
 
 /*
  * Fills runs[] from start up to end; stops when it is full. *ret_walked is the address up to which
