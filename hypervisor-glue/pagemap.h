@@ -72,4 +72,14 @@ struct page_frame {
 int pagemap_frames(
 	struct pagemap *pagemap, uint64_t start, size_t pages, struct page_frame *ret_frames);
 
+/* Whose a page is, as far as the page tables alone tell: cheap, needs no frame numbers. */
+enum page_tenure {
+	PAGE_NOT_PRESENT,
+	PAGE_OWN,    /* mapped by this process only */
+	PAGE_SHARED, /* mapped more than once: a KSM page, the kernel's zero page, or shared by fork */
+};
+
+/* One byte (enum page_tenure) for each of the consecutive pages from start on; at most 512. */
+int pagemap_tenures(struct pagemap *pagemap, uint64_t start, size_t pages, uint8_t *ret_tenures);
+
 #endif

@@ -159,3 +159,18 @@ int pagemap_frames(
 	}
 	return 0;
 }
+
+int pagemap_tenures(struct pagemap *pagemap, uint64_t start, size_t pages, uint8_t *ret_tenures)
+{
+	uint64_t entries[WINDOW_PAGES];
+	int r;
+
+	if (pages > WINDOW_PAGES)
+		return -EINVAL;
+	r = read_entries(pagemap, start, pages, entries);
+	for (size_t i = 0; r == 0 && i < pages; i++)
+		ret_tenures[i] = !(entries[i] & ENTRY_PRESENT) ? PAGE_NOT_PRESENT
+			: entries[i] & ENTRY_EXCLUSIVE         ? PAGE_OWN
+							       : PAGE_SHARED;
+	return r;
+}
