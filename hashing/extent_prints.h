@@ -39,11 +39,27 @@ static inline void extent_prints_set_state(
 uint64_t extent_prints_get(const struct extent_prints *prints, unsigned page);
 void extent_prints_set(struct extent_prints *prints, unsigned page, uint64_t fingerprint);
 
-/* Fingerprints `page` of the extent from its bytes and sets its state to PAGE_ZERO or PAGE_SINGLE. */
+/* Fingerprints `page` of the extent from its bytes; its state becomes PAGE_ZERO or PAGE_SINGLE. */
 void extent_prints_read(struct extent_prints *prints, unsigned page, const void *bytes);
 
 /* How many pages do not hold in `now` what they held in `then`: another content, another presence.
  * PAGE_SINGLE and PAGE_TWIN are the same presence. */
 unsigned extent_prints_changed(const struct extent_prints *then, const struct extent_prints *now);
+
+struct extent_tally {
+	uint16_t pages; /* read: zero, single and twin */
+	uint16_t zeros, twins;
+};
+
+struct extent_tally extent_prints_tally(const struct extent_prints *prints);
+
+/* Every PAGE_TWIN becomes PAGE_SINGLE. */
+void extent_prints_forget_twins(struct extent_prints *prints);
+
+/* The states of pages 32 * word .. 32 * word + 31: page i of them in bits 2i and 2i + 1. */
+uint64_t extent_prints_state_word(const struct extent_prints *prints, unsigned word);
+
+#define EXTENT_STATE_WORDS     (EXTENT_PAGES / 32)
+#define EXTENT_STATE_HIGH_BITS UINT64_C(0xaaaaaaaaaaaaaaaa) /* set in PAGE_SINGLE and PAGE_TWIN */
 
 #endif

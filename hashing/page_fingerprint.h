@@ -4,7 +4,7 @@
  * a proof: two different pages of 2^28 share one with a probability that leaves some hundred false
  * pairs, and the kernel compares bytes before it merges.
  *
- * Thread-safe after page_fingerprint_init().
+ * Thread-safe.
  */
 #ifndef PAGEFOLD_HASHING_PAGE_FINGERPRINT_H
 #define PAGEFOLD_HASHING_PAGE_FINGERPRINT_H
@@ -19,7 +19,7 @@
 uint64_t page_fingerprint(const void *page);
 bool page_is_zero(const void *page);
 
-/* The instruction set XXH3 dispatched to on this CPU: "avx512", "avx2", "sse2", "neon" or "scalar". */
+/* The instruction set XXH3 runs on on this CPU: "avx512", "avx2", "sse2", "neon" or "scalar". */
 const char *page_fingerprint_isa(void);
 
 #endif

@@ -4,8 +4,8 @@
  *
  * Exact over the fingerprints, deterministic and sequential: the pages are cut into partitions by
  * their fingerprint, one partition at a time is copied out, sorted, and read off as groups of equal
- * fingerprints; the state of every page (single or twin) is written back where it came from. Besides
- * the prints themselves only one partition is ever held.
+ * fingerprints; the state of every page (single or twin) is written back where it came from.
+ * Besides the prints themselves only one partition is ever held.
  *
  * `pagefold estimate`, the daemon's totals and the planner's recounts all run this one function.
  */
@@ -36,24 +36,29 @@ struct twin_extent {
 
 /* One VM. All pointers are borrowed; the states inside *extents are rewritten. */
 struct twin_owner {
-	struct extent_prints *const *extents; /* extent_count of them; NULL where nothing was read */
+	struct extent_prints *const *extents; /* extent_count of them; NULL: nothing was read */
 	const bool *counted;                  /* NULL: every extent counts */
 	size_t extent_count;
 
-	struct twin_extent *ret_extents; /* extent_count of them, or NULL: not wanted */
+	/* extent_count of them (all 0 where an extent does not count), or NULL: not wanted */
+	struct twin_extent *ret_extents;
 	struct twin_sums ret_sums;
 };
 
 struct twin_index_options {
-	size_t partition_bytes; /* upper bound of the copied-out partition; 0: 16 MiB + 1 byte a page */
-	bool known_twins_only;  /* recount: only pages that are PAGE_TWIN now can still be one. Pages
-	                           that lost their last partner become PAGE_SINGLE. */
+	/* Upper bound of the copied-out partition; 0: 16 MiB + 1 byte a page. Less is slower (one
+	 * more pass over the prints per partition), the result is the same. Beside the partition
+	 * 1/32 byte a page is held. */
+	size_t partition_bytes;
+	/* Recount: only pages that are PAGE_TWIN now can still be one. Pages that lost their last
+	 * partner become PAGE_SINGLE. */
+	bool known_twins_only;
 };
 
 /*
  * Counts among all owners. Pages in extents that do not count are neither counted nor touched.
- * Per-owner sums add up to ret_total, except distinct_contents (a shared content is in each owner's,
- * and once in the total). Returns 0 or -ENOMEM (nothing was changed then).
+ * Per-owner sums add up to ret_total, except distinct_contents (a shared content is in each
+ * owner's, and once in the total). Returns 0 or -ENOMEM (nothing was changed then).
  */
 int twin_index_count(struct twin_owner *owners, size_t owner_count,
 	const struct twin_index_options *options, struct twin_sums *ret_total);

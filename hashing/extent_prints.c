@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "hashing/extent_prints.h"
+
+#include <endian.h>
+#include <string.h>
+
+#include "hashing/page_fingerprint.h"
+
+_Static_assert(sizeof(struct extent_prints) == 3200, "no padding: 6.25 bytes per page");
+
+/* Least significant byte first on every machine. */
+uint64_t extent_prints_get(const struct extent_prints *prints, unsigned page)
+{
+	uint64_t fingerprint = 0;
+
+	memcpy(&fingerprint, prints->print[page], sizeof(prints->print[page]));
+	return le64toh(fingerprint);
+}
+
+void extent_prints_set(struct extent_prints *prints, unsigned page, uint64_t fingerprint)
+{
+	const uint64_t little = htole64(fingerprint);
+
+	memcpy(prints->print[page], &little, sizeof(prints->print[page]));
+}
+
+void extent_prints_read(struct extent_prints *prints, unsigned page, const void *bytes)
+{
+	const bool zero = page_is_zero(bytes);
+
+	extent_prints_set(prints, page, zero ? 0 : page_fingerprint(bytes));
+	extent_prints_set_state(prints, page, zero ? PAGE_ZERO : PAGE_SINGLE);
+}
+
+static bool page_changed(
+	const struct extent_prints *then, const struct extent_prints *now, unsigned page)
+{
+	const enum page_state before = extent_prints_state(then, page);
+	const enum page_state after = extent_prints_state(now, page);
+
+	if (before < PAGE_SINGLE || after < PAGE_SINGLE)
+		return before != after;
+	return memcmp(then->print[page], now->print[page], sizeof(now->print[page])) != 0;
+}
+
+unsigned extent_prints_changed(const struct extent_prints *then, const struct extent_prints *now)
+{
+	unsigned changed = 0;
+
+	for (unsigned page = 0; page < EXTENT_PAGES; page++)
+		changed += page_changed(then, now, page);
+	return changed;
+}
+
+uint64_t extent_prints_state_word(const struct extent_prints *prints, unsigned word)
+{
+	uint64_t states;
+
+	memcpy(&states, prints->state + sizeof(states) * word, sizeof(states));
+	return le64toh(states);
+}
+
+struct extent_tally extent_prints_tally(const struct extent_prints *prints)
+{
+	struct extent_tally tally = { 0 };
+
+	for (unsigned word = 0; word < EXTENT_STATE_WORDS; word++) {
+		const uint64_t states = extent_prints_state_word(prints, word);
+		const uint64_t high = (states & EXTENT_STATE_HIGH_BITS) >> 1;
+		const uint64_t low = states & EXTENT_STATE_HIGH_BITS >> 1;
+
+		tally.pages += (uint16_t)__builtin_popcountll(high | low);
+		tally.zeros += (uint16_t)__builtin_popcountll(low & ~high);
+		tally.twins += (uint16_t)__builtin_popcountll(low & high);
+	}
+	return tally;
+}
+
+void extent_prints_forget_twins(struct extent_prints *prints)
+{
+	for (unsigned word = 0; word < EXTENT_STATE_WORDS; word++) {
+		const uint64_t states = extent_prints_state_word(prints, word);
+		const uint64_t high = (states & EXTENT_STATE_HIGH_BITS) >> 1;
+		const uint64_t forgotten = htole64(states & ~high);
+
+		memcpy(prints->state + sizeof(forgotten) * word, &forgotten, sizeof(forgotten));
+	}
+}
