@@ -20,6 +20,7 @@ int host_memory_read(const struct host_root *root, struct host_memory *ret);
 /*
  * The least room (limit - usage) between the process's memory cgroup and the root, v1 and v2 alike,
  * found through /proc/PID/cgroup and /proc/self/mountinfo. MEMCG_UNLIMITED where nothing limits it.
+ * -EXDEV: its cgroup cannot be seen from here (a cgroup namespace).
  */
 int memcg_headroom_read(const struct host_root *root, pid_t pid, uint64_t *ret_bytes);
 
