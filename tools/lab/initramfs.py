@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The small system that guests start from: busybox, our agent as process 1, the lab's programs."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from lab import paths
+
+# In the order they need each other; what is built into a kernel is not there and not needed.
+DISK_MODULES = ("virtio", "virtio_ring", "virtio_pci_legacy_dev", "virtio_pci_modern_dev",
+                "virtio_pci", "virtio_blk", "crc16", "mbcache", "jbd2", "ext4")
+BUSYBOX = Path("/bin/busybox")
+GUEST_PROGRAMS = ("memcheck", "filler")
+
+
+def build(directory, with_disk=False):
+    """Writes directory/initramfs(-disk).cpio and returns its path; built once per directory."""
+    archive = Path(directory) / ("initramfs-disk.cpio" if with_disk else "initramfs.cpio")
+    if archive.exists():
+        return archive
+    root = archive.with_suffix(".root")
+    try:
+        _lay_out(root, with_disk)
+        names = [str(path.relative_to(root)) for path in sorted(root.rglob("*"))]
+        with open(archive.with_suffix(".part"), "wb") as out:
+            subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"], cwd=root,
+                           input="\n".join(names).encode(), stdout=out, check=True)
+        os.rename(archive.with_suffix(".part"), archive)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    return archive
+
+
+def _lay_out(root, with_disk):
+    for name in ("bin", "sbin", "dev", "proc", "sys", "tmp", "modules"):
+        (root / name).mkdir(parents=True)
+    shutil.copy(paths.guest_program("agent"), root / "init")
+    if with_disk:
+        _copy_modules(root / "modules")
+        return
+    shutil.copy(BUSYBOX, root / "bin/busybox")
+    applets = subprocess.run([BUSYBOX, "--list"], capture_output=True, text=True, check=True)
+    for applet in applets.stdout.split():
+        if applet != "busybox":
+            (root / "bin" / applet).symlink_to("busybox")
+    for name in GUEST_PROGRAMS:
+        shutil.copy(paths.guest_program(name), root / "bin" / name)
+
+
+def _copy_modules(directory):
+    modules = paths.DEPS / "kernel/modules"
+    found = {path.stem: path for path in modules.rglob("*.ko")}
+    for number, path in enumerate(found[name] for name in DISK_MODULES if name in found):
+        shutil.copy(path, directory / f"{number:02}.ko")
