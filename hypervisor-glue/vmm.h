@@ -36,7 +36,8 @@ struct vmm {
 void qemu_cmdline_parse(const char *cmdline, size_t length, struct qemu_cmdline *ret);
 
 /* Every VMM on the host, by ascending pid, in memory the caller frees. A process that ends while it
- * is looked at is left out. 0 or -errno. */
+ * is looked at, or that cannot be looked at, is left out. 0, -ENOMEM, -EMFILE, -ENFILE or what went
+ * wrong with /proc itself. */
 int vmm_list(const struct host_root *root, struct vmm **ret_vmms, size_t *ret_count);
 /* One process, whether it is a VMM or not: *ret_is_vmm. */
 int vmm_read(const struct host_root *root, pid_t pid, struct vmm *ret, bool *ret_is_vmm);
