@@ -14,7 +14,10 @@
 #include "daemon/policy.h"
 #include "daemon/snapshot.h"
 
-/* How a request that took its time ended. */
+/*
+ * How a request that took its time ended. As HTTP: -ESRCH and -ENOENT are 404 (the VM is gone), -EINVAL
+ * 400, -EBUSY, -ECANCELED and -EAGAIN 503 (try again), every other refusal 409 (as things stand).
+ */
 struct api_outcome {
 	int error;     /* 0 or -errno */
 	char *message; /* one sentence for the user; NULL: none; freed by the API */
@@ -37,9 +40,10 @@ struct api_backend {
 	struct snapshot *(*snapshot)(void *backend); /* a reference to the newest one, never NULL */
 	/* Queues the request; done(token, ...) follows later, exactly once. -EBUSY: queue full. */
 	int (*submit)(void *backend, const struct api_request *request, api_done_fn done, void *token);
-	/* PUT /v1/vms/NAME/policy. Quick: writes a policy file and wakes the pass. */
+	/* PUT /v1/vms/NAME/policy. Quick: writes a policy file and wakes the pass. *ret_message may stay
+	 * NULL; on failure it says why, on success where the policy is kept. The API frees it. */
 	int (*set_policy)(void *backend, const struct snapshot_vm *vm, const struct policy *policy,
-		char **ret_error);
+		char **ret_message);
 	void *data;
 };
 

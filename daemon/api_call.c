@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/api_internal.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "common/number.h"
+#include "daemon/log.h"
+#include "daemon/snapshot_json.h"
+
+/* A body that is too long is read and dropped, so that the client gets to hear why; up to here. */
+#define BODY_DROP_MAX ((size_t)1024 * 1024)
+
+struct api_reply api_reply_json(unsigned status, json_t *body)
+{
+	return (struct api_reply){ .status = status, .body = body };
+}
+
+struct api_reply api_reply_error(unsigned status, const char *format, ...)
+{
+	char sentence[512];
+	va_list arguments;
+
+	va_start(arguments, format);
+	(void)vsnprintf(sentence, sizeof(sentence), format, arguments);
+	va_end(arguments);
+	return api_reply_json(
+		status, json_pack("{si so}", "schema", API_SCHEMA, "error", json_text(sentence)));
+}
+
+static char *dump(const json_t *body, size_t *ret_length)
+{
+	const size_t length = body ? json_dumpb(body, NULL, 0, JSON_COMPACT) : 0;
+	char *text = length > 0 ? malloc(length + 1) : NULL;
+
+	if (!text)
+		return NULL;
+	(void)json_dumpb(body, text, length, JSON_COMPACT);
+	text[length] = '\n';
+	*ret_length = length + 1;
+	return text;
+}
+
+static struct MHD_Response *make_response(const struct api_reply *reply)
+{
+	static char no_memory[] = "{\"schema\":1,\"error\":\"The daemon is out of memory.\"}\n";
+	struct MHD_Response *response;
+	size_t length;
+	char *text = dump(reply->body, &length);
+
+	if (!text)
+		return MHD_create_response_from_buffer(
+			strlen(no_memory), no_memory, MHD_RESPMEM_PERSISTENT);
+	response = MHD_create_response_from_buffer(length, text, MHD_RESPMEM_MUST_FREE);
+	if (!response)
+		free(text);
+	return response;
+}
+
+/* Takes the reply's body. */
+static enum MHD_Result send_reply(struct MHD_Connection *connection, struct api_reply reply)
+{
+	struct MHD_Response *response = make_response(&reply);
+	const unsigned status = reply.body ? reply.status : MHD_HTTP_INTERNAL_SERVER_ERROR;
+	enum MHD_Result result = MHD_NO;
+
+	json_decref(reply.body);
+	if (!response)
+		return MHD_NO;
+	if (MHD_add_response_header(response, "Content-Type", "application/json") == MHD_YES &&
+		(!reply.allow[0] ||
+			MHD_add_response_header(response, "Allow", reply.allow) == MHD_YES))
+		result = MHD_queue_response(connection, status, response);
+	MHD_destroy_response(response);
+	return result;
+}
+
+static unsigned outcome_status(int error)
+{
+	switch (error) {
+	case 0:
+		return MHD_HTTP_OK;
+	case -ESRCH:
+	case -ENOENT:
+		return MHD_HTTP_NOT_FOUND;
+	case -EINVAL:
+		return MHD_HTTP_BAD_REQUEST;
+	case -EBUSY:
+	case -EAGAIN:
+	case -ECANCELED:
+		return MHD_HTTP_SERVICE_UNAVAILABLE;
+	default:
+		return MHD_HTTP_CONFLICT;
+	}
+}
+
+static const char *outcome_sentence(const struct api_outcome *outcome)
+{
+	if (outcome->message)
+		return outcome->message;
+	if (outcome->error == -EBUSY)
+		return "Too many requests are waiting already; try again later.";
+	if (outcome->error == -ECANCELED)
+		return "The daemon is stopping; the request was not carried out.";
+	return strerror(-outcome->error);
+}
+
+static struct api_reply outcome_reply(const struct api_outcome *outcome)
+{
+	const unsigned status = outcome_status(outcome->error);
+
+	if (outcome->error)
+		return api_reply_error(status, "%s", outcome_sentence(outcome));
+	return api_reply_json(status,
+		json_pack("{si so}", "schema", API_SCHEMA, "message", json_text(outcome->message)));
+}
+
+static void call_free(struct api_call *call)
+{
+	free(call->outcome.message);
+	free(call);
+}
+
+void api_call_finish(struct api_call *call, struct api_outcome outcome)
+{
+	call->outcome = outcome;
+	call->have_outcome = true;
+	MHD_resume_connection(call->connection);
+	api_wake(call->api);
+}
+
+static void forget_pending(struct api_call *call)
+{
+	struct api_call **link = &call->api->pending;
+
+	while (*link && *link != call)
+		link = &(*link)->next;
+	if (*link)
+		*link = call->next;
+}
+
+static void on_done(void *token, struct api_outcome outcome)
+{
+	struct api_call *call = token;
+
+	call->pending = false;
+	if (call->api)
+		forget_pending(call);
+	if (call->connection && !call->have_outcome) {
+		api_call_finish(call, outcome);
+		return;
+	}
+	/* The daemon is stopping: the client has been told, or is gone. */
+	free(outcome.message);
+	if (!call->connection)
+		call_free(call);
+}
+
+struct api_reply api_call_submit(struct api_call *call, const struct api_request *request)
+{
+	struct api *api = call->api;
+	int r;
+
+	/* First, since done() resumes it. */
+	MHD_suspend_connection(call->connection);
+	call->pending = true;
+	call->next = api->pending;
+	api->pending = call;
+	r = api->backend.submit(api->backend.data, request, on_done, call);
+	if (r < 0)
+		on_done(call, (struct api_outcome){ .error = r });
+	return (struct api_reply){ .status = 0 };
+}
+
+static bool peer_is_root(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct ucred peer = { .uid = (uid_t)-1 };
+	socklen_t length = sizeof(peer);
+
+	return info && getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
+	       peer.uid == 0;
+}
+
+struct query {
+	struct api_call *call;
+	char unknown[64]; /* "": all were understood */
+};
+
+static enum MHD_Result on_argument(
+	void *data, _unused_ enum MHD_ValueKind kind, const char *key, const char *value)
+{
+	struct query *query = data;
+
+	if (strcmp(key, "force") == 0 && value && strcmp(value, "1") == 0)
+		query->call->force = true;
+	else if (strcmp(key, "force") != 0 || !value || strcmp(value, "0") != 0)
+		(void)snprintf(query->unknown, sizeof(query->unknown), "%s", key);
+	return MHD_YES;
+}
+
+static api_handler handler_of(const struct api_route *route, const char *method)
+{
+	if (strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0)
+		return route->get;
+	if (strcmp(method, MHD_HTTP_METHOD_PUT) == 0)
+		return route->put;
+	if (strcmp(method, MHD_HTTP_METHOD_POST) == 0)
+		return route->post;
+	return NULL;
+}
+
+static struct api_reply wrong_method(const struct api_route *route, const char *method)
+{
+	struct api_reply reply =
+		api_reply_error(MHD_HTTP_METHOD_NOT_ALLOWED, "%.20s is not for this path.", method);
+
+	(void)snprintf(reply.allow, sizeof(reply.allow), "%s%s%s", route->get ? "GET, HEAD, " : "",
+		route->put ? "PUT, " : "", route->post ? "POST, " : "");
+	if (strlen(reply.allow) > 2)
+		reply.allow[strlen(reply.allow) - 2] = '\0';
+	return reply;
+}
+
+static bool announces_too_much(struct MHD_Connection *connection)
+{
+	const char *length =
+		MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
+	uint64_t bytes;
+
+	return length && (number_parse_u64(length, 10, &bytes) < 0 || bytes > API_BODY_MAX);
+}
+
+static struct api_reply body_too_large(void)
+{
+	return api_reply_error(MHD_HTTP_CONTENT_TOO_LARGE,
+		"The body is longer than %d bytes; a policy needs less.", API_BODY_MAX);
+}
+
+/* All that can be refused before the body has come. Status 0: nothing to refuse. */
+static struct api_reply check_request(struct api_call *call, const char *url, const char *method)
+{
+	struct query query = { .call = call };
+	const struct api_route *route;
+	const int r = api_path_parse(url, &call->path);
+
+	if (r == -EINVAL)
+		return api_reply_error(MHD_HTTP_BAD_REQUEST,
+			"The path is wrong: it begins with a slash, and '%%' is followed by two "
+			"hexadecimal "
+			"digits, not 00.");
+	route = r == 0 ? api_route_find(&call->path) : NULL;
+	if (!route)
+		return api_reply_error(MHD_HTTP_NOT_FOUND, "There is no such path in this API.");
+	call->handler = handler_of(route, method);
+	if (!call->handler)
+		return wrong_method(route, method);
+	if (call->handler != route->get && !peer_is_root(call->connection))
+		return api_reply_error(MHD_HTTP_FORBIDDEN, "Only root may change something.");
+	(void)MHD_get_connection_values(
+		call->connection, MHD_GET_ARGUMENT_KIND, on_argument, &query);
+	if (query.unknown[0])
+		return api_reply_error(MHD_HTTP_BAD_REQUEST,
+			"The query has \"%s\", but there is only force=0 or force=1.",
+			query.unknown);
+	if (announces_too_much(call->connection))
+		return body_too_large();
+	return (struct api_reply){ .status = 0 };
+}
+
+static enum MHD_Result begin_call(struct api *api, struct MHD_Connection *connection,
+	const char *url, const char *method, void **ret)
+{
+	struct api_call *call = calloc(1, sizeof(*call));
+	struct api_reply refusal;
+
+	if (!call)
+		return MHD_NO;
+	call->api = api;
+	call->connection = connection;
+	*ret = call;
+	refusal = check_request(call, url, method);
+	return refusal.status ? send_reply(connection, refusal) : MHD_YES;
+}
+
+static enum MHD_Result take_body(struct api_call *call, const char *bytes, size_t *size)
+{
+	const size_t room = API_BODY_MAX - call->body_length;
+	const size_t taken = *size < room ? *size : room;
+
+	memcpy(call->body + call->body_length, bytes, taken);
+	call->body_length += taken;
+	call->body_dropped += *size - taken;
+	*size = 0;
+	return call->body_dropped > BODY_DROP_MAX ? MHD_NO : MHD_YES;
+}
+
+/* libmicrohttpd calls this when the headers are there, for each piece of the body, when the request
+ * is whole, and again when a suspended call was resumed. */
+enum MHD_Result api_call_step(void *api, struct MHD_Connection *connection, const char *url,
+	const char *method, _unused_ const char *version, const char *upload_data,
+	size_t *upload_data_size, void **call_of_connection)
+{
+	struct api_call *call = *call_of_connection;
+	struct api_reply reply;
+
+	if (!call)
+		return begin_call(api, connection, url, method, call_of_connection);
+	if (*upload_data_size > 0)
+		return take_body(call, upload_data, upload_data_size);
+	if (call->have_outcome)
+		reply = outcome_reply(&call->outcome);
+	else if (call->body_dropped > 0)
+		reply = body_too_large();
+	else
+		reply = call->handler(call);
+	return reply.status ? send_reply(connection, reply) : MHD_YES;
+}
+
+void api_call_completed(_unused_ void *api, _unused_ struct MHD_Connection *connection,
+	void **call_of_connection, _unused_ enum MHD_RequestTerminationCode why)
+{
+	struct api_call *call = *call_of_connection;
+
+	if (!call)
+		return;
+	*call_of_connection = NULL;
+	call->connection = NULL;
+	if (!call->pending)
+		call_free(call);
+}
