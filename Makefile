@@ -19,7 +19,7 @@ ALL_CFLAGS = -std=gnu11 $(OPTIMIZE) $(WARNINGS) $(SANITIZE) -pthread -MMD -MP $(
 
 GLUE_LIBS    := -luring
 HASHING_LIBS := -lxxhash
-DAEMON_LIBS  := -lsystemd -lmicrohttpd -ljansson -linih $(HASHING_LIBS) $(GLUE_LIBS)
+DAEMON_LIBS  := -lsystemd -lmicrohttpd -ljansson -linih -lm $(HASHING_LIBS) $(GLUE_LIBS)
 CLI_LIBS     := -lcurl-gnutls -ljansson -linih $(HASHING_LIBS) $(GLUE_LIBS)
 # The sanitizers bring an allocator of their own.
 ALLOCATOR    := $(if $(SANITIZE),,-ljemalloc)

@@ -58,7 +58,7 @@ static int guest_scan_all(
 
 	for (size_t i = 0; !error && i < guest->map.count; i++)
 		error = scan_extent(
-			scanner, &guest->process, &guest->pagemap, &guest->map.extents[i]);
+			scanner, &guest->process, &guest->pagemap, false, &guest->map.extents[i]);
 	return error;
 }
 

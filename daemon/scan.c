@@ -80,8 +80,21 @@ static void extent_take_visit(struct extent *extent, struct extent_prints *print
 	extent_count_states(extent);
 }
 
+static int fork_shared_drop(
+	struct pagemap *pagemap, const struct extent *extent, struct extent_prints *prints)
+{
+	const unsigned first = extent_first_page(extent);
+	struct page_frame frames[EXTENT_PAGES];
+	const int error = pagemap_frames(pagemap, extent->start, extent_pages(extent), frames);
+
+	for (unsigned i = 0; !error && i < extent_pages(extent); i++)
+		if (frames[i].mapcount > 1 && !frames[i].ksm)
+			extent_prints_set_state(prints, first + i, PAGE_ABSENT);
+	return error;
+}
+
 int scan_extent(struct scanner *scanner, const struct process *process, struct pagemap *pagemap,
-	struct extent *extent)
+	bool skip_fork_shared, struct extent *extent)
 {
 	_cleanup_free_ struct extent_prints *prints = NULL;
 	uint64_t walked;
@@ -103,6 +116,10 @@ int scan_extent(struct scanner *scanner, const struct process *process, struct p
 			return error;
 		runs_fingerprint(scanner, run_count,
 			extent->start / EXTENT_BYTES * EXTENT_BYTES, prints);
+		if (skip_fork_shared)
+			error = fork_shared_drop(pagemap, extent, prints);
+		if (error)
+			return error;
 	}
 	extent->huge = run_count && scanner->runs[0].huge;
 	extent_take_visit(extent, steal_pointer(&prints));

@@ -6,6 +6,7 @@
 #ifndef PAGEFOLD_DAEMON_SCAN_H
 #define PAGEFOLD_DAEMON_SCAN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "daemon/extent.h"
@@ -26,9 +27,11 @@ void scanner_done(struct scanner *scanner);
 /*
  * Visits one extent: replaces its fingerprints, counts pages read, zeros, and what changed since the
  * visit before. The twin states of the pages are as new; the index sets them.
+ * skip_fork_shared leaves out pages a process shares with others by fork: they are one frame already,
+ * and no twins. It costs a look at the frame flags.
  * -ESRCH: the process ended, the extent is as it was. -ENOMEM, -EPERM, -errno likewise.
  */
 int scan_extent(struct scanner *scanner, const struct process *process, struct pagemap *pagemap,
-	struct extent *extent);
+	bool skip_fork_shared, struct extent *extent);
 
 #endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What came back, read from the page tables as they are now, whether ksmd runs or not.
+ *
+ * A VM: Rss - Pss of its RAM, which already divides every shared frame among its sharers, plus the
+ * pages the fold turned into the kernel's zero page (they leave Rss altogether). Summed over the VMs
+ * this is the fall of the host's AnonPages.
+ *
+ * A process may share anonymous pages with its children by fork, and that is not ours: of it only KSM
+ * pages count, each with its share of the frame before less its share now.
+ */
+#ifndef PAGEFOLD_DAEMON_ACCOUNT_H
+#define PAGEFOLD_DAEMON_ACCOUNT_H
+
+#include <stdint.h>
+
+#include "daemon/core.h"
+
+/* Looks at one marked extent: sets its folded and zero_after counts, and in tenures (EXTENT_PAGES) which
+ * of its pages are folded (PAGE_SHARED). *ret_saved_pages is what a process's extent brought back; 0 for
+ * a VM, where smaps tells. 0 or -errno. */
+int account_extent(struct target *target, struct extent *extent, uint8_t *ret_tenures,
+	double *ret_saved_pages);
+
+/* Fills the books of every mapped target. */
+void account_targets(struct core *core);
+
+/* 64 bytes for each of KSM's rmap items and stable nodes that are there for our targets, and our own
+ * resident memory. NOT_MEASURED where the kernel does not tell. */
+int64_t account_metadata_bytes(const struct core *core);
+
+#endif

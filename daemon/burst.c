@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/burst.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "daemon/foreign.h"
+#include "daemon/log.h"
+#include "hypervisor-glue/ksm.h"
+
+/*
+ * ksmd needs two visits to fold a new twin: the first takes its checksum, the second finds it unchanged
+ * and looks for the twin (cmp_and_merge_page() in mm/ksm.c). So nothing is over before the second
+ * full scan is.
+ */
+#define SCANS_LEAST 2
+/* Pages that were busy in one scan (under I/O, just read) fold in the next; what four scans did not
+ * bring does not come. */
+#define SCANS_MOST 6
+
+/* A scan that brought less than this share of what was expected was the last one. */
+#define SCAN_WORTH_DIVISOR 100
+
+/* How often the page tables are read: costs 2-5 ms per GiB of RAM. */
+#define MEASURE_NS (250 * NS_PER_MS)
+/* How often the scan counter is read: a scan of some 10 k pages takes 10 ms. */
+#define POLL_NS (5 * NS_PER_MS)
+
+/* A first visit costs 0.5-1 us, a merge 8 us; what a wake of ksmd may take is the stall budget. */
+#define KSMD_NS_PER_PAGE 2000
+/* With sleep_millisecs = 0 ksmd yields between batches but never sleeps. */
+#define CPU_PERCENT_FLAT_OUT 100
+
+/* Twenty times what the pages should take at the CPU budget, and never less than a minute. */
+#define TIMEOUT_FACTOR 20
+#define TIMEOUT_LEAST_NS (60 * NS_PER_S)
+
+const char *burst_end_text(enum burst_end end)
+{
+	switch (end) {
+	case BURST_DONE:
+		return "done";
+	case BURST_INTERRUPTED:
+		return "interrupted";
+	case BURST_STRANGER:
+		return "stopped: memory of somebody else became mergeable";
+	case BURST_TIMEOUT:
+		return "stopped: it took too long";
+	}
+	return "?";
+}
+
+struct burst {
+	struct core *core;
+	int64_t expected_pages;
+	int64_t pss_before, pss_at_scan; /* pages */
+	uint64_t scans_before, scans_seen;
+	uint64_t started_ns, deadline_ns, measure_due_ns, cpu_before_ns;
+};
+
+/* ---- knobs ---- */
+
+static struct ksm_knobs burst_knobs(const struct core *core, const struct ksm_knobs *now)
+{
+	const uint64_t budget_ns = core->config.stall_budget_ms * NS_PER_MS;
+	const unsigned percent = core->config.cpu_percent;
+	struct ksm_knobs knobs = *now;
+
+	knobs.run = 1;
+	knobs.pages_to_scan = (int64_t)(budget_ns / KSMD_NS_PER_PAGE);
+	/* Work a budget's worth, then sleep until it is percent of the time. */
+	knobs.sleep_millisecs = percent >= CPU_PERCENT_FLAT_OUT
+		? 0
+		: (int64_t)(core->config.stall_budget_ms * (100 - percent) / percent);
+	if (knobs.smart_scan != KSM_KNOB_ABSENT)
+		knobs.smart_scan = 0; /* it delays pages that failed before by up to eight scans */
+	if (knobs.advisor_scan_time != KSM_KNOB_ABSENT)
+		knobs.advisor_scan_time = 0; /* it would overwrite pages_to_scan */
+	/* Zero pages folded this way can be undone and counted since Linux 6.6; before that they stay zero
+	 * pages after a release, which costs a fault each when written. */
+	if (knobs.use_zero_pages != KSM_KNOB_ABSENT)
+		knobs.use_zero_pages = 1;
+	return knobs;
+}
+
+/* The debt is on disk before the first knob is touched. */
+static int knobs_take(struct core *core)
+{
+	struct driver *driver = &core->driver;
+	struct ksm_knobs now, wanted;
+	int error;
+
+	error = ksm_knobs_read(&core->root, &now);
+	if (error)
+		return error;
+	if (!driver->owes) {
+		driver->owed = now;
+		driver->owes = true;
+		error = core_record(core);
+		if (error) {
+			driver->owes = false;
+			return error;
+		}
+	}
+	wanted = burst_knobs(core, &now);
+	error = ksm_knobs_write(&core->root, &wanted);
+	if (error)
+		(void)driver_restore(driver, &core->root, true);
+	return error;
+}
+
+static int knobs_give_back(struct core *core)
+{
+	const int stopped = ksm_run_write(&core->root, 0);
+	const int error = driver_restore(&core->driver, &core->root, true);
+
+	if (stopped || error)
+		log_error("KSM's knobs could not be restored: %s; tried again at the next burst and at "
+			  "the end", strerror(-(stopped ? stopped : error)));
+	return core_record(core);
+}
+
+/* ---- progress ---- */
+
+static int64_t pss_pages(const struct core *core)
+{
+	int64_t pages = 0;
+
+	for (size_t i = 0; i < core->registry.count; i++) {
+		const struct target *target = core->registry.targets[i];
+		struct guest_counts counts;
+
+		if (target_wants_folds(target, core->active_group) &&
+			guest_counts_read(&core->root, &target->guest, &counts) == 0)
+			pages += (int64_t)(counts.pss_bytes / PAGE_BYTES);
+	}
+	return pages;
+}
+
+static bool strangers_came(const struct core *core)
+{
+	struct stranger *strangers;
+	size_t count;
+
+	if (foreign_survey(core, &strangers, &count) < 0)
+		return false;
+	free(strangers);
+	return count > 0;
+}
+
+/* At the end of each of ksmd's full scans. True: it was the last one worth waiting for. */
+static bool scan_judge(struct burst *burst, int64_t pss_now)
+{
+	const uint64_t scans = burst->scans_seen - burst->scans_before;
+	const int64_t brought = burst->pss_at_scan - pss_now;
+
+	burst->pss_at_scan = pss_now;
+	if (scans < SCANS_LEAST)
+		return false;
+	return scans >= SCANS_MOST || brought < burst->expected_pages / SCAN_WORTH_DIVISOR + 1;
+}
+
+/* True: the burst is over, and why. */
+static bool burst_judge(struct burst *burst, enum burst_end *ret_end)
+{
+	const uint64_t now = clock_monotonic_ns();
+	uint64_t scans = burst->scans_seen;
+	bool scan_ended, over;
+	int64_t pss_now;
+
+	*ret_end = BURST_TIMEOUT;
+	if (ksm_full_scans_read(&burst->core->root, &scans) < 0 || now >= burst->deadline_ns)
+		return true;
+	scan_ended = scans != burst->scans_seen;
+	burst->scans_seen = scans;
+	if (!scan_ended && now < burst->measure_due_ns)
+		return false;
+	burst->measure_due_ns = now + MEASURE_NS;
+
+	*ret_end = BURST_STRANGER;
+	if (strangers_came(burst->core))
+		return true;
+	*ret_end = BURST_DONE;
+	pss_now = pss_pages(burst->core);
+	over = burst->pss_before - pss_now >= burst->expected_pages;
+	return (scan_ended && scan_judge(burst, pss_now)) || over;
+}
+
+static enum burst_end burst_watch(struct burst *burst)
+{
+	enum burst_end end;
+
+	while (!burst_judge(burst, &end)) {
+		const uint64_t next = clock_monotonic_ns() + POLL_NS;
+
+		if (interrupt_sleep_until(burst->core->interrupt, next))
+			return BURST_INTERRUPTED;
+	}
+	return end;
+}
+
+static uint64_t timeout_ns(const struct core *core, uint64_t expected_pages)
+{
+	uint64_t marked_pages = expected_pages, needed_ns;
+
+	for (size_t i = 0; i < core->registry.count; i++)
+		marked_pages += core->registry.targets[i]->marked_extents * EXTENT_PAGES;
+	needed_ns = marked_pages * KSMD_NS_PER_PAGE * SCANS_MOST * 100 / core->config.cpu_percent;
+	return TIMEOUT_LEAST_NS + needed_ns * TIMEOUT_FACTOR;
+}
+
+static uint64_t ksmd_cpu_ns(struct core *core)
+{
+	uint64_t ns;
+
+	return ksmd_cpu_ns_read(&core->root, &core->driver.ksmd_pid, &ns) == 0 ? ns : 0;
+}
+
+int burst_run(struct core *core, uint64_t expected_pages, struct burst_result *ret)
+{
+	struct burst burst = {
+		.core = core,
+		.expected_pages = (int64_t)expected_pages,
+		.started_ns = clock_monotonic_ns(),
+		.cpu_before_ns = ksmd_cpu_ns(core),
+	};
+	struct burst_result result = { 0 };
+	int error;
+
+	error = ksm_full_scans_read(&core->root, &burst.scans_before);
+	if (error)
+		return error;
+	burst.scans_seen = burst.scans_before;
+	burst.pss_before = burst.pss_at_scan = pss_pages(core);
+	burst.deadline_ns = burst.started_ns + timeout_ns(core, expected_pages);
+	burst.measure_due_ns = burst.started_ns + MEASURE_NS;
+
+	error = knobs_take(core);
+	if (error)
+		return error;
+	result.end = burst_watch(&burst);
+	error = knobs_give_back(core);
+
+	result.gained_pages = burst.pss_before - pss_pages(core);
+	result.scans = burst.scans_seen - burst.scans_before;
+	result.wall_ns = clock_monotonic_ns() - burst.started_ns;
+	result.ksmd_cpu_ns = ksmd_cpu_ns(core) - burst.cpu_before_ns;
+	core->driver.ksmd_cpu_ns += result.ksmd_cpu_ns;
+	core->bursts++;
+	*ret = result;
+	return error;
+}

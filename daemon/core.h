@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the pass thread works with, from start to stop. The stages of a pass are functions over it;
+ * nobody else touches it while that thread runs, except through its interrupt.
+ */
+#ifndef PAGEFOLD_DAEMON_CORE_H
+#define PAGEFOLD_DAEMON_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/config.h"
+#include "daemon/driver.h"
+#include "daemon/features.h"
+#include "daemon/interrupt.h"
+#include "daemon/plan.h"
+#include "daemon/policy.h"
+#include "daemon/registry.h"
+#include "daemon/scan.h"
+#include "daemon/state.h"
+
+/* Sentences for `status`, in the order they came up. */
+struct sentences {
+	char **texts; /* NULL-terminated once there is one */
+	size_t count;
+};
+
+struct core {
+	/* fixed */
+	struct host_root root;
+	struct features features;
+	const char *state_dir;
+	const char *attach_helper;
+	struct interrupt *interrupt;
+	bool once;
+
+	/* replaced as a whole by a reload */
+	struct config config;
+	struct policy_set policies;
+
+	/* across passes */
+	struct state recorded; /* what an earlier daemon left; targets adopt from it */
+	struct registry registry;
+	struct driver driver;
+	struct scanner scanner;
+	char active_group[POLICY_GROUP_BYTES]; /* "": none */
+	bool paused;
+	uint64_t pass_number;
+	uint64_t bursts;
+	bool index_stale; /* something was read, came or went since the last count */
+	struct plan plan;
+
+	/* of this pass */
+	struct sentences blocked_by, warnings;
+	uint64_t pass_pages, pass_scan_ns;
+};
+
+/* Out of memory loses the sentence, nothing else. */
+void sentences_add(struct sentences *sentences, const char *format, ...) _printf_(2, 3);
+void sentences_clear(struct sentences *sentences);
+
+/* Puts on disk what is marked and owed at this moment. 0 or -errno: then nothing new may be done. */
+int core_record(const struct core *core);
+
+#endif

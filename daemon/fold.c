@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/fold.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "daemon/log.h"
+#include "daemon/means.h"
+#include "hypervisor-glue/host_memory.h"
+
+/* ---- decide: what an extent was before ---- */
+
+static const struct vma *vma_find(const struct smaps_list *smaps, uint64_t address)
+{
+	size_t low = 0, high = smaps->count;
+
+	while (low < high) {
+		const size_t middle = low + (high - low) / 2;
+		const struct vma *vma = &smaps->vmas[middle];
+
+		if (address < vma->start)
+			high = middle;
+		else if (address >= vma->end)
+			low = middle + 1;
+		else
+			return vma;
+	}
+	return NULL;
+}
+
+static enum huge_advice advice_before(const struct target *target, const struct extent *extent)
+{
+	const struct vma *vma = vma_find(&target->guest.smaps, extent->start);
+
+	if (vma && vma->flags & VMA_HUGEPAGE)
+		return HUGE_ADVICE_ALWAYS;
+	if (vma && vma->flags & VMA_NOHUGEPAGE)
+		return HUGE_ADVICE_NEVER;
+	return HUGE_ADVICE_NONE;
+}
+
+static enum thp_mode thp_mode(const struct core *core)
+{
+	enum thp_mode mode;
+
+	return thp_mode_read(&core->root, &mode) == 0 ? mode : THP_NEVER;
+}
+
+/* khugepaged leaves alone what nobody advised, unless huge pages are "always" on. */
+static bool needs_nohugepage(const struct core *core, const struct extent *extent)
+{
+	return extent->advice == HUGE_ADVICE_ALWAYS ||
+		(extent->advice == HUGE_ADVICE_NONE && thp_mode(core) == THP_ALWAYS);
+}
+
+bool fold_advice_undo(const struct core *core, const struct extent *extent,
+	struct advice_request *ret)
+{
+	/* madvise knows no way back to "no advice"; where that meant huge pages, this means the same. */
+	if (!needs_nohugepage(core, extent))
+		return false;
+	*ret = (struct advice_request){
+		.start = extent->start,
+		.length = extent->end - extent->start,
+		.advice = ADVICE_HUGEPAGE,
+	};
+	return true;
+}
+
+/* Map counts before the fold, of a process that may share pages with its children by fork: what it
+ * shared before is not ours. NULL where it shared nothing. */
+static int shared_before_read(struct target *target, const struct extent *extent, uint8_t **ret)
+{
+	struct page_frame frames[EXTENT_PAGES];
+	const size_t pages = extent_pages(extent);
+	bool any = false;
+	uint8_t *shared;
+	int error;
+
+	*ret = NULL;
+	if (target->guest.is_vm)
+		return 0;
+	error = pagemap_frames(&target->guest.pagemap, extent->start, pages, frames);
+	if (error)
+		return error;
+	shared = calloc(EXTENT_PAGES, 1);
+	if (!shared)
+		return -ENOMEM;
+	for (size_t i = 0; i < pages; i++) {
+		const uint32_t count = frames[i].ksm || frames[i].zero ? 1 : frames[i].mapcount;
+
+		shared[i] = (uint8_t)(count > UINT8_MAX ? UINT8_MAX : count);
+		any = any || count > 1;
+	}
+	if (any)
+		*ret = shared;
+	else
+		free(shared);
+	return 0;
+}
+
+/* Notes all that is needed to undo the mark and to account for it, then counts the extent as marked. */
+static int extent_prepare(struct target *target, struct extent *extent)
+{
+	struct page_counts counts;
+	int error;
+
+	error = pagemap_count(&target->guest.pagemap, extent->start, extent->end, &counts);
+	if (!error)
+		error = shared_before_read(target, extent, &extent->shared_before);
+	if (error)
+		return error;
+	extent->advice = (uint8_t)advice_before(target, extent);
+	extent->zero_before = extent->zero_after = (uint16_t)counts.zero_page;
+	extent->was_huge = extent->huge;
+	extent->folded = 0;
+	extent->marked = true;
+	return 0;
+}
+
+static void extent_unprepare(struct extent *extent)
+{
+	free(extent->shared_before);
+	extent->shared_before = NULL;
+	extent->marked = false;
+	extent->folded = 0;
+}
+
+/* ---- do: mark ---- */
+
+/* The extents of one target that are to be marked, and which of them were not before. */
+struct mark_job {
+	struct target *target;
+	struct extent **extents;
+	bool *is_new;
+	size_t count;
+};
+
+static void mark_job_done(struct mark_job *job)
+{
+	free(job->extents);
+	free(job->is_new);
+}
+
+static int mark_job_init(struct mark_job *job, struct core *core, const struct plan *plan, size_t vm)
+{
+	struct target *target = core->registry.targets[vm];
+
+	*job = (struct mark_job){ .target = target };
+	job->extents = calloc(plan->count, sizeof(struct extent *));
+	job->is_new = calloc(plan->count, sizeof(bool));
+	if (!job->extents || !job->is_new)
+		return -ENOMEM;
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct plan_entry *entry = &plan->entries[i];
+		struct extent *extent;
+
+		if (entry->vm != vm || entry->action != PLAN_FOLD)
+			continue;
+		extent = &target->guest.map.extents[entry->extent];
+		job->is_new[job->count] = !extent->marked;
+		if (!extent->marked && extent_prepare(target, extent) < 0)
+			continue; /* it changes under us: the next pass looks again */
+		job->extents[job->count++] = extent;
+	}
+	return 0;
+}
+
+static void mark_job_undo(struct mark_job *job)
+{
+	for (size_t i = 0; i < job->count; i++)
+		if (job->is_new[i])
+			extent_unprepare(job->extents[i]);
+}
+
+/* Neighbouring extents that need the same go into one request. */
+static size_t mark_requests(
+	const struct core *core, const struct mark_job *job, struct advice_request *requests)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < job->count;) {
+		const uint64_t start = job->extents[i]->start;
+		const bool nohuge = needs_nohugepage(core, job->extents[i]);
+		uint64_t end = job->extents[i++]->end;
+
+		while (i < job->count && job->extents[i]->start == end &&
+			needs_nohugepage(core, job->extents[i]) == nohuge)
+			end = job->extents[i++]->end;
+		if (nohuge)
+			requests[count++] = (struct advice_request){ start, end - start,
+				ADVICE_NOHUGEPAGE, 0 };
+		requests[count++] =
+			(struct advice_request){ start, end - start, ADVICE_MERGEABLE, 0 };
+	}
+	return count;
+}
+
+static void mark_results(struct mark_job *job, const struct advice_request *requests, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!requests[i].ret_result)
+			continue;
+		text_set(&job->target->trouble,
+			"marking %#llx-%#llx was refused: %s%s",
+			(unsigned long long)requests[i].start,
+			(unsigned long long)(requests[i].start + requests[i].length),
+			strerror(-requests[i].ret_result),
+			requests[i].ret_result == -ENOMEM ? " (a hole, or vm.max_map_count is used up)"
+							  : "");
+	}
+}
+
+/* What was refused stays in the record: whether a mark took, smaps tells, and the next trim clears what
+ * folded nothing. */
+static int mark_carry_out(struct core *core, struct mark_job *job)
+{
+	_cleanup_free_ struct advice_request *requests =
+		calloc(2 * job->count + 1, sizeof(*requests));
+	size_t count;
+	int error;
+
+	if (!requests)
+		return -ENOMEM;
+	count = mark_requests(core, job, requests);
+	error = means_advise(core, job->target, requests, count);
+	if (!error)
+		mark_results(job, requests, count);
+	return error;
+}
+
+static bool plan_has_folds(const struct plan *plan, size_t vm)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		if (plan->entries[i].vm == vm && plan->entries[i].action == PLAN_FOLD)
+			return true;
+	return false;
+}
+
+static int jobs_prepare(
+	struct core *core, const struct plan *plan, struct mark_job *jobs, size_t *ret_count)
+{
+	*ret_count = 0;
+	for (size_t vm = 0; vm < core->registry.count; vm++) {
+		int error;
+
+		if (!plan_has_folds(plan, vm) || means_attach(core, core->registry.targets[vm]) < 0)
+			continue;
+		error = mark_job_init(&jobs[(*ret_count)++], core, plan, vm);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+int fold_apply(struct core *core, const struct plan *plan, uint64_t *ret_marked)
+{
+	_cleanup_free_ struct mark_job *jobs = calloc(core->registry.count + 1, sizeof(*jobs));
+	uint64_t marked = 0;
+	size_t count = 0;
+	int error;
+
+	if (!jobs)
+		return -ENOMEM;
+	error = jobs_prepare(core, plan, jobs, &count);
+	if (!error)
+		error = core_record(core);
+	for (size_t i = 0; i < count; i++) {
+		int refused = 0;
+
+		if (error)
+			mark_job_undo(&jobs[i]);
+		else
+			refused = mark_carry_out(core, &jobs[i]);
+		if (refused && refused != -ESRCH)
+			log_warning("%s (pid %d): marking failed: %s", target_name(jobs[i].target),
+				(int)target_pid(jobs[i].target), strerror(-refused));
+		if (!error && !refused)
+			marked += jobs[i].count;
+		mark_job_done(&jobs[i]);
+	}
+	if (!error)
+		*ret_marked = marked;
+	return error;
+}

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/foreign.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "daemon/means.h"
+#include "daemon/release.h"
+#include "hypervisor-glue/ksm.h"
+#include "hypervisor-glue/smaps.h"
+
+/* ---- survey ---- */
+
+static bool smaps_has_mergeable(const struct host_root *root, pid_t pid)
+{
+	struct smaps_list smaps;
+	bool mergeable = false;
+
+	if (smaps_read(root, pid, &smaps) < 0)
+		return false;
+	for (size_t i = 0; !mergeable && i < smaps.count; i++)
+		mergeable = smaps.vmas[i].flags & VMA_MERGEABLE;
+	smaps_list_done(&smaps);
+	return mergeable;
+}
+
+/* Before Linux 6.17 ksm_stat does not say whether something is mergeable. There a process counts once ksmd
+ * has seen its memory; a VMM, the likeliest to be mergeable, is looked at closely. */
+static bool is_mergeable(const struct core *core, pid_t pid, struct process_ksm *ret_ksm)
+{
+	const struct target *target = registry_find(&core->registry, pid);
+
+	if (process_ksm_read(&core->root, pid, ret_ksm) < 0) {
+		*ret_ksm = (struct process_ksm){ .mergeable = TRISTATE_UNKNOWN };
+		return target && target->guest.is_vm && smaps_has_mergeable(&core->root, pid);
+	}
+	if (ret_ksm->mergeable != TRISTATE_UNKNOWN)
+		return ret_ksm->mergeable == TRISTATE_YES;
+	if (ret_ksm->rmap_items <= 0 && !(target && target->guest.is_vm))
+		return false;
+	return smaps_has_mergeable(&core->root, pid);
+}
+
+/* Every mergeable VMA lies in extents that we marked. */
+static bool is_all_ours(const struct core *core, const struct target *target)
+{
+	struct smaps_list smaps;
+	bool ours = true;
+
+	if (smaps_read(&core->root, target_pid(target), &smaps) < 0)
+		return true; /* gone */
+	for (size_t i = 0; ours && i < smaps.count; i++) {
+		const struct vma *vma = &smaps.vmas[i];
+		uint64_t at = vma->start;
+
+		while (vma->flags & VMA_MERGEABLE && ours && at < vma->end) {
+			const struct extent *extent = extent_map_find(&target->guest.map, at);
+
+			ours = extent && extent->marked;
+			at = extent ? extent->end : vma->end;
+		}
+	}
+	smaps_list_done(&smaps);
+	return ours;
+}
+
+static bool is_expected(const struct core *core, pid_t pid)
+{
+	const struct target *target = registry_find(&core->registry, pid);
+
+	if (!target || strcmp(target->policy.group, core->active_group))
+		return false;
+	return target_wants_folds(target, core->active_group) || is_all_ours(core, target);
+}
+
+static int survey_process(
+	const struct core *core, pid_t pid, struct stranger **strangers, size_t *count)
+{
+	struct process_ksm ksm;
+	struct process_stat stat;
+	struct stranger *more;
+
+	if (!is_mergeable(core, pid, &ksm) || is_expected(core, pid) ||
+		process_stat_read(&core->root, pid, &stat) < 0)
+		return 0;
+	more = reallocarray(*strangers, *count + 1, sizeof(**strangers));
+	if (!more)
+		return -ENOMEM;
+	*strangers = more;
+	more[*count] = (struct stranger){
+		.pid = pid,
+		.merge_any = ksm.merge_any == TRISTATE_YES,
+	};
+	snprintf(more[*count].name, sizeof(more[*count].name), "%s", stat.comm);
+	(*count)++;
+	return 0;
+}
+
+int foreign_survey(const struct core *core, struct stranger **ret_strangers, size_t *ret_count)
+{
+	_cleanup_free_ struct stranger *strangers = NULL;
+	_cleanup_free_ pid_t *pids = NULL;
+	size_t pid_count, count = 0;
+	int error;
+
+	error = process_list(&core->root, &pids, &pid_count);
+	for (size_t i = 0; !error && i < pid_count; i++)
+		if (pids[i] != getpid())
+			error = survey_process(core, pids[i], &strangers, &count);
+	if (error)
+		return error;
+	*ret_strangers = steal_pointer(&strangers);
+	*ret_count = count;
+	return 0;
+}
+
+/* ---- un-mark ---- */
+
+struct unmark_list {
+	struct advice_request *requests;
+	size_t count;
+};
+
+struct unmark {
+	struct unmark_list plain;  /* holds no KSM page: costs nothing to un-mark */
+	struct unmark_list merged; /* holds KSM pages: */
+	uint64_t merged_pages;     /* so many, to be copied back */
+};
+
+static void unmark_done(struct unmark *unmark)
+{
+	free(unmark->plain.requests);
+	free(unmark->merged.requests);
+}
+
+static int unmark_add(struct unmark_list *list, uint64_t start, uint64_t end)
+{
+	struct advice_request *more =
+		reallocarray(list->requests, list->count + 1, sizeof(*more));
+
+	if (!more)
+		return -ENOMEM;
+	list->requests = more;
+	more[list->count++] =
+		(struct advice_request){ start, end - start, ADVICE_UNMERGEABLE, 0 };
+	return 0;
+}
+
+static int unmark_carry_out(struct core *core, struct target *target, struct unmark_list *list)
+{
+	const int error = list->count ? means_attach(core, target) : 0;
+
+	return error || !list->count
+		? error
+		: means_advise(core, target, list->requests, list->count);
+}
+
+/* One slice of a mergeable VMA, at most one extent long. */
+struct slice {
+	uint64_t start, end;
+	struct extent *extent; /* NULL: no guest RAM of ours to see */
+};
+
+/* How many KSM pages it holds, or -errno. */
+static int slice_ksm_pages(struct target *target, const struct slice *slice)
+{
+	struct page_frame frames[EXTENT_PAGES];
+	const size_t pages = (slice->end - slice->start) / PAGE_BYTES;
+	const int error =
+		pagemap_frames(&target->guest.pagemap, slice->start, pages, frames);
+	int count = 0;
+
+	for (size_t i = 0; !error && i < pages; i++)
+		count += frames[i].ksm;
+	return error ? error : count;
+}
+
+static struct slice slice_next(const struct target *target, const struct vma *vma, uint64_t at)
+{
+	const uint64_t border = (at / EXTENT_BYTES + 1) * EXTENT_BYTES;
+	struct slice slice = { .start = at, .end = border < vma->end ? border : vma->end };
+
+	slice.extent = extent_map_find(&target->guest.map, at);
+	if (slice.extent && slice.extent->end < slice.end)
+		slice.end = slice.extent->end;
+	return slice;
+}
+
+/* Somebody else marked it and ksmd folded in it: from now on it is as if we had. */
+static void extent_adopt_foreign(struct extent *extent, const struct vma *vma)
+{
+	extent->marked = true;
+	extent->advice = vma->flags & VMA_HUGEPAGE ? HUGE_ADVICE_ALWAYS
+		: vma->flags & VMA_NOHUGEPAGE      ? HUGE_ADVICE_NEVER
+						   : HUGE_ADVICE_NONE;
+	extent->zero_before = 0;
+	extent->was_huge = extent->huge;
+}
+
+static int clean_vma(
+	struct target *target, const struct vma *vma, bool adopt, struct unmark *unmark)
+{
+	int error = 0;
+
+	for (uint64_t at = vma->start; !error && at < vma->end;) {
+		const struct slice slice = slice_next(target, vma, at);
+		int merged;
+
+		at = slice.end;
+		if (adopt && slice.extent && slice.extent->marked)
+			continue;
+		merged = slice_ksm_pages(target, &slice);
+		if (merged < 0)
+			return merged;
+		error = unmark_add(
+			merged ? &unmark->merged : &unmark->plain, slice.start, slice.end);
+		unmark->merged_pages += (unsigned)merged;
+		if (merged && adopt && slice.extent)
+			extent_adopt_foreign(slice.extent, vma);
+	}
+	return error;
+}
+
+static int clean_target(struct core *core, struct target *target, bool adopt, struct unmark *unmark)
+{
+	const struct smaps_list *smaps = &target->guest.smaps;
+	int error = 0;
+
+	for (size_t i = 0; !error && i < smaps->count; i++)
+		if (smaps->vmas[i].flags & VMA_MERGEABLE)
+			error = clean_vma(target, &smaps->vmas[i], adopt, unmark);
+	return error ? error : unmark_carry_out(core, target, &unmark->plain);
+}
+
+int foreign_clean_active(struct core *core)
+{
+	bool adopted = false;
+
+	for (size_t i = 0; i < core->registry.count; i++) {
+		struct target *target = core->registry.targets[i];
+		struct unmark unmark = { 0 };
+		int error;
+
+		if (!target_wants_folds(target, core->active_group) ||
+			is_all_ours(core, target))
+			continue;
+		error = clean_target(core, target, true, &unmark);
+		adopted = adopted || unmark.merged.count;
+		unmark_done(&unmark);
+		if (error == -ENOMEM)
+			return error;
+		if (error && error != -ESRCH)
+			text_set(&target->trouble,
+				"all of its RAM is marked mergeable (QEMU's default), and that "
+				"cannot be undone: %s",
+				target->hook_reason[0] ? target->hook_reason : strerror(-error));
+	}
+	return adopted ? core_record(core) : 0;
+}
+
+int foreign_take_over(
+	struct core *core, const struct stranger *stranger, char **ret_reason)
+{
+	struct target *target = registry_find(&core->registry, stranger->pid);
+	struct target *own = NULL;
+	struct unmark unmark = { 0 };
+	int error = 0;
+
+	*ret_reason = NULL;
+	if (!target) {
+		error = target_new(&core->root, stranger->pid, true, &own);
+		if (!error)
+			error = guest_map(&core->root, &own->guest);
+		target = own;
+	}
+	if (!error)
+		error = clean_target(core, target, false, &unmark);
+	if (!error && unmark.merged.count)
+		error = release_headroom(core, stranger->pid, unmark.merged_pages * PAGE_BYTES,
+			ret_reason);
+	if (!error)
+		error = unmark_carry_out(core, target, &unmark.merged);
+	if (error && !*ret_reason)
+		text_set(ret_reason, "%s", target && target->hook_reason[0] ? target->hook_reason
+									  : strerror(-error));
+	unmark_done(&unmark);
+	target_free(own);
+	return error;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * ksmd folds whatever is mergeable on the host, whoever marked it, and QEMU marks its RAM by default. So
+ * before and during a burst we look who else would be folded.
+ */
+#ifndef PAGEFOLD_DAEMON_FOREIGN_H
+#define PAGEFOLD_DAEMON_FOREIGN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "daemon/core.h"
+
+struct stranger {
+	pid_t pid;
+	char name[64]; /* printable */
+	bool merge_any; /* by prctl(PR_SET_MEMORY_MERGE): cannot be un-marked from outside */
+};
+
+/*
+ * The processes with mergeable memory that is neither in the active set nor an older fold of ours in the
+ * active group. In memory the caller frees. 0 or -errno.
+ */
+int foreign_survey(const struct core *core, struct stranger **ret_strangers, size_t *ret_count);
+
+/*
+ * For each VM of the active set: un-marks what is mergeable without being ours (QEMU marks all of its RAM)
+ * and holds no KSM page, and adopts as ours the extents that do. Needs no memory. Marks nothing.
+ */
+int foreign_clean_active(struct core *core);
+
+/*
+ * take-over = yes: un-marks a stranger's memory: ranges without KSM pages at once, ranges with them
+ * only where the memory to copy them back is there. 0, or -errno with a sentence in *ret_reason (the caller
+ * frees it).
+ */
+int foreign_take_over(
+	struct core *core, const struct stranger *stranger, char **ret_reason);
+
+#endif

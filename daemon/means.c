@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/means.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "daemon/log.h"
+
+/* A process that refused us (stopped, memlock, ptrace) may have changed its mind. */
+#define ATTACH_RETRY_NS (60 * NS_PER_S)
+
+/* A request takes microseconds, a copying one (UNMERGEABLE of a folded extent) some 10 ms. A minute
+ * without an answer is a stopped or frozen process. Scaled by what is asked for: 64 requests a unit. */
+#define ADVISE_DEADLINE_NS (10 * NS_PER_S)
+
+static const struct merge_hook_ops *means_choose(const struct core *core, const struct target *target)
+{
+	const enum policy_hook wanted = target->policy.hook == HOOK_AUTO ? core->config.hook
+									 : target->policy.hook;
+
+	if (wanted == HOOK_NONE || !core->features.have[FEATURE_RING])
+		return &merge_hook_none;
+	return &merge_hook_ring;
+}
+
+const char *means_name(const struct core *core, const struct target *target)
+{
+	return target->hook ? target->hook->ops->name : means_choose(core, target)->name;
+}
+
+static int attach_refused(struct target *target, int error, const char *reason)
+{
+	snprintf(target->hook_reason, sizeof(target->hook_reason), "%s", reason);
+	target->hook_retry_ns = clock_monotonic_ns() + ATTACH_RETRY_NS;
+	return error;
+}
+
+int means_attach(struct core *core, struct target *target)
+{
+	const struct merge_hook_ops *ops = means_choose(core, target);
+	const struct hook_context context = {
+		.root = &core->root,
+		.attach_helper = core->attach_helper,
+	};
+	char reason[HOOK_REASON_BYTES] = "";
+	int error;
+
+	if (target->hook)
+		return 0;
+	if (ops == &merge_hook_none)
+		return attach_refused(target, -ENOTSUP,
+			core->features.have[FEATURE_RING]
+				? "hook = none: plans are made and reported, not carried out"
+				: "io_uring is not available on this host (kernel.io_uring_disabled, "
+				  "or feature ring disabled), so nothing can be marked");
+	if (clock_monotonic_ns() < target->hook_retry_ns)
+		return -EAGAIN;
+	error = ops->attach(&context, &target->guest.process, &target->hook, reason);
+	if (error) {
+		log_warning("%s (pid %d): %s", target_name(target), (int)target_pid(target), reason);
+		return attach_refused(target, error, reason);
+	}
+	target->hook_reason[0] = '\0';
+	log_info("%s (pid %d): attached, hook %s", target_name(target), (int)target_pid(target),
+		ops->name);
+	return 0;
+}
+
+int means_advise(struct core *core, struct target *target, struct advice_request *requests,
+	size_t count)
+{
+	const uint64_t deadline_ns = clock_monotonic_ns() +
+		ADVISE_DEADLINE_NS * (1 + count / 64);
+	const int error = target->hook->ops->advise(target->hook, requests, count, deadline_ns);
+
+	if (error != -ETIMEDOUT)
+		return error;
+	registry_hook_detach(&core->registry, target);
+	return attach_refused(target, error,
+		"its ring did not answer in time (is the process stopped or frozen?); what was asked "
+		"may still happen, and is read back from the kernel");
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* By which hook a target's memory can be advised, and getting hold of it: once per VM, when first
+ * needed. */
+#ifndef PAGEFOLD_DAEMON_MEANS_H
+#define PAGEFOLD_DAEMON_MEANS_H
+
+#include "daemon/core.h"
+#include "hypervisor-glue/merge_hook.h"
+
+/* "ring" or "none": what is used, or would be. */
+const char *means_name(const struct core *core, const struct target *target);
+
+/* 0: target->hook is there. Otherwise -errno, and target->hook_reason says what stands in the way; it is
+ * tried again after a while. */
+int means_attach(struct core *core, struct target *target);
+
+/* Carries out the requests. A hook that did not answer in time is let go of: -ETIMEDOUT. */
+int means_advise(struct core *core, struct target *target, struct advice_request *requests,
+	size_t count);
+
+#endif

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/registry.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "hypervisor-glue/vmm.h"
+
+struct target *registry_find(const struct registry *registry, pid_t pid)
+{
+	for (size_t i = 0; i < registry->count; i++)
+		if (target_pid(registry->targets[i]) == pid)
+			return registry->targets[i];
+	return NULL;
+}
+
+static void hook_cpu_add(const struct target *target, uint64_t *ring_ns, uint64_t *helper_ns)
+{
+	uint64_t ns;
+
+	if (!target->hook)
+		return;
+	if (target->hook->ops->cpu_ns(target->hook, &ns) == 0)
+		*ring_ns += ns;
+	*helper_ns += target->hook->ops->helper_cpu_ns(target->hook);
+}
+
+void registry_hook_cpu(const struct registry *registry, uint64_t *ret_ring_ns, uint64_t *ret_helper_ns)
+{
+	*ret_ring_ns = registry->retired_ring_cpu_ns;
+	*ret_helper_ns = registry->retired_helper_cpu_ns;
+	for (size_t i = 0; i < registry->count; i++)
+		hook_cpu_add(registry->targets[i], ret_ring_ns, ret_helper_ns);
+}
+
+void registry_hook_detach(struct registry *registry, struct target *target)
+{
+	if (!target->hook)
+		return;
+	hook_cpu_add(target, &registry->retired_ring_cpu_ns, &registry->retired_helper_cpu_ns);
+	target->hook->ops->detach(target->hook);
+	target->hook = NULL;
+}
+
+static int registry_insert(struct registry *registry, struct target *target)
+{
+	struct target **targets = reallocarray(
+		registry->targets, registry->count + 1, sizeof(struct target *));
+	size_t at = registry->count;
+
+	if (!targets)
+		return -ENOMEM;
+	registry->targets = targets;
+	while (at && target_pid(targets[at - 1]) > target_pid(target)) {
+		targets[at] = targets[at - 1];
+		at--;
+	}
+	targets[at] = target;
+	registry->count++;
+	return 0;
+}
+
+static void registry_drop_absent(struct registry *registry)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < registry->count; i++) {
+		struct target *target = registry->targets[i];
+
+		if (target->present && process_alive(&target->guest.process)) {
+			registry->targets[kept++] = target;
+			continue;
+		}
+		registry_hook_detach(registry, target);
+		target_free(target);
+	}
+	registry->count = kept;
+}
+
+void registry_done(struct registry *registry)
+{
+	for (size_t i = 0; i < registry->count; i++)
+		target_free(registry->targets[i]);
+	free(registry->targets);
+	*registry = (struct registry){ 0 };
+}
+
+/* What a policy may be matched by. The strings are the caller's to free. */
+struct subject_texts {
+	char *exe, *cgroups;
+};
+
+static void subject_texts_done(struct subject_texts *texts)
+{
+	free(texts->exe);
+	free(texts->cgroups);
+}
+
+static void subject_texts_read(const struct host_root *root, pid_t pid, struct subject_texts *ret)
+{
+	*ret = (struct subject_texts){ 0 };
+	if (process_exe_read(root, pid, &ret->exe) < 0)
+		ret->exe = NULL;
+	if (host_root_read_process(root, pid, "cgroup", &ret->cgroups, NULL) < 0)
+		ret->cgroups = NULL;
+}
+
+static const struct policy_rule *policy_find(const struct registry_sources *sources, pid_t pid,
+	const struct guest *guest, const struct subject_texts *texts)
+{
+	const struct policy_subject subject = {
+		.is_vm = guest && guest->is_vm,
+		.pid = pid,
+		.name = guest && guest->is_vm ? guest->vmm.cmdline.name : NULL,
+		.uuid = guest && guest->is_vm ? guest->vmm.cmdline.uuid : NULL,
+		.exe = texts->exe,
+		.cgroups = texts->cgroups,
+	};
+
+	return policy_set_find(sources->policies, &subject);
+}
+
+static void target_end_hold(struct target *target)
+{
+	target->held = false;
+	free(target->held_policy);
+	target->held_policy = NULL;
+}
+
+static void target_take_policy(
+	struct target *target, const struct policy_rule *rule, enum policy_mode default_mode)
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (rule) {
+		target->policy = rule->policy;
+		if (!rule->mode_given)
+			target->policy.mode = default_mode;
+		text_set(&target->policy_source, "%s:%u", rule->file, rule->line);
+	} else {
+		policy_init(&target->policy, default_mode);
+		text_set(&target->policy_source, "default-mode");
+	}
+	text = target_policy_text(&target->policy);
+	if (target->held && text && target->held_policy && strcmp(text, target->held_policy))
+		target_end_hold(target);
+}
+
+/* Opens a process that is new to us and takes over what an earlier daemon recorded of it. */
+static int target_discover(struct registry *registry, const struct registry_sources *sources,
+	pid_t pid, struct target **ret)
+{
+	const struct state_target *recorded;
+	struct target *target;
+	int error;
+
+	error = target_new(sources->root, pid, sources->allow_pagemap_scan, &target);
+	if (error)
+		return error;
+	recorded = state_find(sources->recorded, target->guest.process.id);
+	if (recorded) {
+		error = guest_map(sources->root, &target->guest);
+		if (!error)
+			error = target_adopt(target, recorded);
+	}
+	if (!error)
+		error = registry_insert(registry, target);
+	if (error) {
+		target_free(target);
+		return error;
+	}
+	*ret = target;
+	return 0;
+}
+
+static int process_refresh(struct registry *registry, const struct registry_sources *sources,
+	pid_t pid, bool is_vm)
+{
+	_cleanup_(subject_texts_done) struct subject_texts texts;
+	struct target *target = registry_find(registry, pid);
+	const struct policy_rule *rule;
+	int error;
+
+	if (target && !process_alive(&target->guest.process)) {
+		/* Recycled: the old one goes now, the new one is another. */
+		target->present = false;
+		registry_drop_absent(registry);
+		target = NULL;
+	}
+	subject_texts_read(sources->root, pid, &texts);
+	if (!target) {
+		rule = is_vm ? NULL : policy_find(sources, pid, NULL, &texts);
+		if (!is_vm && !rule && !state_find_pid(sources->recorded, pid))
+			return 0;
+		error = target_discover(registry, sources, pid, &target);
+		if (error)
+			return error;
+	}
+	rule = policy_find(sources, pid, &target->guest, &texts);
+	target_take_policy(target, rule, target->guest.is_vm || rule ? sources->default_mode : MODE_OFF);
+	target->present = target->guest.is_vm || rule || target_has_marks(target);
+	return 0;
+}
+
+static int vms_refresh(
+	struct registry *registry, const struct registry_sources *sources, char **trouble)
+{
+	_cleanup_free_ struct vmm *vmms = NULL;
+	size_t count;
+	int error = vmm_list(sources->root, &vmms, &count);
+
+	for (size_t i = 0; !error && i < count; i++) {
+		const int refused = process_refresh(registry, sources, vmms[i].id.pid, true);
+
+		if (refused == -ENOMEM)
+			return refused;
+		if (refused && refused != -ESRCH)
+			text_set(trouble, "%s (pid %d) cannot be looked at: %s", vmms[i].cmdline.name,
+				(int)vmms[i].id.pid, strerror(-refused));
+	}
+	return error;
+}
+
+static int processes_refresh(
+	struct registry *registry, const struct registry_sources *sources, char **trouble)
+{
+	_cleanup_free_ pid_t *pids = NULL;
+	size_t count;
+	int error;
+
+	if (!policy_set_wants_processes(sources->policies) && !sources->recorded->target_count)
+		return 0;
+	error = process_list(sources->root, &pids, &count);
+	for (size_t i = 0; !error && i < count; i++) {
+		const struct target *known = registry_find(registry, pids[i]);
+		int refused;
+
+		if (pids[i] == getpid() || (known && known->present))
+			continue;
+		refused = process_refresh(registry, sources, pids[i], false);
+		if (refused == -ENOMEM)
+			return refused;
+		if (refused && refused != -ESRCH)
+			text_set(trouble, "process %d cannot be looked at: %s", (int)pids[i],
+				strerror(-refused));
+	}
+	return error;
+}
+
+int registry_refresh(
+	struct registry *registry, const struct registry_sources *sources, char **ret_trouble)
+{
+	int error;
+
+	*ret_trouble = NULL;
+	for (size_t i = 0; i < registry->count; i++)
+		registry->targets[i]->present = false;
+	error = vms_refresh(registry, sources, ret_trouble);
+	if (!error)
+		error = processes_refresh(registry, sources, ret_trouble);
+	if (error) {
+		/* Half a look is no reason to forget anybody. */
+		for (size_t i = 0; i < registry->count; i++)
+			registry->targets[i]->present = true;
+		free(*ret_trouble);
+		*ret_trouble = NULL;
+		return error;
+	}
+	registry_drop_absent(registry);
+	return 0;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Every VM and process the daemon knows, by ascending pid: the discover stage. Belongs to the pass
+ * thread.
+ */
+#ifndef PAGEFOLD_DAEMON_REGISTRY_H
+#define PAGEFOLD_DAEMON_REGISTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/policy.h"
+#include "daemon/state.h"
+#include "daemon/target.h"
+
+struct registry {
+	struct target **targets;
+	size_t count;
+	/* what those that are gone have cost */
+	uint64_t retired_ring_cpu_ns, retired_helper_cpu_ns;
+};
+
+struct registry_sources {
+	const struct host_root *root;
+	const struct policy_set *policies;
+	enum policy_mode default_mode;
+	bool allow_pagemap_scan;
+	const struct state *recorded; /* what an earlier daemon marked; adopted where still there */
+};
+
+/*
+ * Finds the VMs of the host and the processes the policies name, keeps what is known of those that go
+ * on, drops what has ended. A process that cannot be opened is left out; its sentence goes to
+ * *ret_trouble (the caller frees it; NULL: none). 0 or -errno.
+ */
+int registry_refresh(
+	struct registry *registry, const struct registry_sources *sources, char **ret_trouble);
+void registry_done(struct registry *registry);
+struct target *registry_find(const struct registry *registry, pid_t pid);
+/* CPU time of all hooks and helpers so far, gone ones included. */
+void registry_hook_cpu(const struct registry *registry, uint64_t *ret_ring_ns, uint64_t *ret_helper_ns);
+/* Lets go of the target's hook, its costs kept in the books. */
+void registry_hook_detach(struct registry *registry, struct target *target);
+
+#endif

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/release.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "daemon/account.h"
+#include "daemon/fold.h"
+#include "daemon/log.h"
+#include "daemon/means.h"
+#include "hypervisor-glue/host_memory.h"
+
+/* What the host keeps: a twentieth of its memory, and 128 MiB at the least. */
+#define RESERVE_DIVISOR     20
+#define RESERVE_LEAST_BYTES (UINT64_C(128) << 20)
+
+/* UNMERGEABLE of an extent and HUGEPAGE and COLLAPSE after it. */
+#define REQUESTS_PER_EXTENT 3
+/* After each batch the headroom is looked at again: 32 MiB at the most come back in between. */
+#define EXTENTS_PER_BATCH 16
+
+static unsigned long long mib(uint64_t bytes)
+{
+	return (unsigned long long)((bytes + (1 << 20) - 1) >> 20);
+}
+
+int release_headroom(
+	const struct core *core, pid_t pid, uint64_t need_bytes, char **ret_reason)
+{
+	uint64_t cgroup_bytes = MEMCG_UNLIMITED, reserve;
+	struct host_memory memory;
+	int error;
+
+	*ret_reason = NULL;
+	error = host_memory_read(&core->root, &memory);
+	if (!error)
+		error = memcg_headroom_read(&core->root, pid, &cgroup_bytes);
+	if (error) {
+		text_set(ret_reason, "how much memory is free cannot be read: %s", strerror(-error));
+		return error;
+	}
+	reserve = memory.total_bytes / RESERVE_DIVISOR;
+	if (reserve < RESERVE_LEAST_BYTES)
+		reserve = RESERVE_LEAST_BYTES;
+	if (need_bytes + reserve > memory.available_bytes) {
+		text_set(ret_reason,
+			"it needs %llu MiB, and the host has %llu MiB available, of which %llu MiB are "
+			"kept in reserve; free memory first, or use --force at the risk of an OOM kill",
+			mib(need_bytes), mib(memory.available_bytes), mib(reserve));
+		return -ENOSPC;
+	}
+	if (need_bytes > cgroup_bytes) {
+		text_set(ret_reason,
+			"it needs %llu MiB, and the memory cgroup of process %d has room for %llu MiB; "
+			"raise its limit first, or use --force at the risk of an OOM kill",
+			mib(need_bytes), (int)pid, mib(cgroup_bytes));
+		return -ENOSPC;
+	}
+	return 0;
+}
+
+/* Rebuilding a huge page also backs what was a hole or a zero page in it. */
+static bool wants_collapse(const struct core *core, const struct extent *extent)
+{
+	return extent->was_huge && core->features.have[FEATURE_COLLAPSE] &&
+		extent_pages(extent) == EXTENT_PAGES;
+}
+
+static uint64_t extent_need_bytes(
+	const struct core *core, struct target *target, struct extent *extent)
+{
+	uint8_t tenures[EXTENT_PAGES];
+	unsigned own = 0;
+	double saved;
+
+	if (account_extent(target, extent, tenures, &saved) < 0)
+		return 0; /* gone: nothing to give back */
+	if (!wants_collapse(core, extent))
+		return (uint64_t)(extent->folded + extent->zero_after) * PAGE_BYTES;
+	for (unsigned page = 0; page < EXTENT_PAGES; page++)
+		own += tenures[page] == PAGE_OWN;
+	/* A collapse takes the new huge page before it frees the old small ones: one extent's worth
+	 * at a time, covered by the reserve. */
+	return (EXTENT_PAGES - own) * PAGE_BYTES;
+}
+
+static uint64_t target_need_bytes(const struct core *core, struct target *target)
+{
+	uint64_t need = 0;
+
+	for (size_t i = 0; i < target->guest.map.count; i++)
+		if (target->guest.map.extents[i].marked)
+			need += extent_need_bytes(core, target, &target->guest.map.extents[i]);
+	return need;
+}
+
+static size_t extent_requests(
+	const struct core *core, const struct extent *extent, struct advice_request *requests)
+{
+	const uint64_t length = extent->end - extent->start;
+	size_t count = 0;
+
+	requests[count++] = (struct advice_request){ extent->start, length, ADVICE_UNMERGEABLE, 0 };
+	if (fold_advice_undo(core, extent, &requests[count]))
+		count++;
+	if (wants_collapse(core, extent))
+		requests[count++] =
+			(struct advice_request){ extent->start, length, ADVICE_COLLAPSE, 0 };
+	return count;
+}
+
+static void extent_released(struct extent *extent)
+{
+	free(extent->shared_before);
+	extent->shared_before = NULL;
+	extent->marked = false;
+	extent->folded = 0;
+	extent->visits = 0; /* to be read twice again before it may be marked again */
+}
+
+/* A failed UNMERGEABLE (no memory) leaves the extent marked and recorded. A failed COLLAPSE only leaves the
+ * extent in small pages: khugepaged may get to it. */
+static int batch_release(struct core *core, struct target *target, struct extent **extents, size_t count)
+{
+	struct advice_request requests[EXTENTS_PER_BATCH * REQUESTS_PER_EXTENT];
+	size_t first[EXTENTS_PER_BATCH], request_count = 0;
+	int error, failed = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		first[i] = request_count;
+		request_count += extent_requests(core, extents[i], &requests[request_count]);
+	}
+	error = means_advise(core, target, requests, request_count);
+	if (error)
+		return error;
+	for (size_t i = 0; i < count; i++) {
+		if (requests[first[i]].ret_result)
+			failed = requests[first[i]].ret_result;
+		else
+			extent_released(extents[i]);
+	}
+	return failed;
+}
+
+static int release_extents(struct core *core, struct target *target, bool force, char **ret_reason)
+{
+	const struct extent_map *map = &target->guest.map;
+	int error = 0;
+
+	for (size_t i = 0; !error && i < map->count;) {
+		struct extent *batch[EXTENTS_PER_BATCH];
+		size_t count = 0;
+		uint64_t need = 0;
+
+		for (; i < map->count && count < EXTENTS_PER_BATCH; i++) {
+			if (!map->extents[i].marked)
+				continue;
+			batch[count++] = &map->extents[i];
+			need += extent_need_bytes(core, target, &map->extents[i]);
+		}
+		if (!count)
+			break;
+		if (!force)
+			error = release_headroom(core, target_pid(target), need, ret_reason);
+		if (!error)
+			error = batch_release(core, target, batch, count);
+		(void)interrupt_raised(core->interrupt); /* a heartbeat: a release may take long */
+	}
+	return error;
+}
+
+int release_target(struct core *core, struct target *target, bool force, char **ret_reason)
+{
+	int error, recorded;
+
+	*ret_reason = NULL;
+	if (!target_has_marks(target))
+		return 0;
+	error = means_attach(core, target);
+	if (error) {
+		text_set(ret_reason, "%s", target->hook_reason);
+		return error;
+	}
+	if (!force)
+		error = release_headroom(core, target_pid(target),
+			target_need_bytes(core, target), ret_reason);
+	if (!error)
+		error = release_extents(core, target, force, ret_reason);
+	if (error && !*ret_reason)
+		text_set(ret_reason, "%s", error == -ETIMEDOUT ? target->hook_reason
+							       : strerror(-error));
+	core->index_stale = true;
+	recorded = core_record(core);
+	if (!error && recorded)
+		text_set(ret_reason, "released, but the state record could not be written: %s",
+			strerror(-recorded));
+	return error ? error : recorded;
+}

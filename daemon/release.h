@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The way back: a VM's folded pages become its own again, extent by extent, and only where the memory
+ * for it is there. A refused release is a sentence for the operator, never an OOM kill.
+ */
+#ifndef PAGEFOLD_DAEMON_RELEASE_H
+#define PAGEFOLD_DAEMON_RELEASE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/core.h"
+
+/*
+ * Whether the host and the cgroup of the process can give need_bytes and keep a reserve. 0, or -ENOSPC
+ * and the numbers in *ret_reason (the caller frees it; NULL on success).
+ */
+int release_headroom(
+	const struct core *core, pid_t pid, uint64_t need_bytes, char **ret_reason);
+
+/*
+ * Un-marks everything we marked in the target and puts its huge-page advice back; huge pages that folding
+ * broke are rebuilt where the kernel can. force skips the headroom check. 0, or -errno and one sentence in
+ * *ret_reason.
+ */
+int release_target(struct core *core, struct target *target, bool force, char **ret_reason);
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One VM or process the daemon knows: what it is, what may be done with it, what was done to it and
+ * what came of it. Belongs to the pass thread.
+ */
+#ifndef PAGEFOLD_DAEMON_TARGET_H
+#define PAGEFOLD_DAEMON_TARGET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/cleanup.h"
+#include "daemon/guest.h"
+#include "daemon/policy.h"
+#include "daemon/snapshot.h"
+#include "daemon/state.h"
+#include "hashing/twin_index.h"
+#include "hypervisor-glue/merge_hook.h"
+
+struct target {
+	struct guest guest;
+
+	/* policy */
+	struct policy policy;
+	char *policy_source; /* "default-mode", or FILE:LINE */
+	bool held;           /* released by the operator: nothing is folded until the policy changes */
+	char *held_policy;   /* the policy it was released under, as text */
+
+	/* means */
+	const struct merge_hook_ops *hook_ops; /* chosen by policy; NULL: not chosen yet */
+	struct merge_hook *hook;               /* attached; NULL: not (yet) */
+	uint64_t hook_retry_ns;                /* not before, after a failed attach */
+	char hook_reason[HOOK_REASON_BYTES];   /* why it could not attach; "": it could, or was not tried */
+
+	/* as of this pass */
+	bool present;   /* found by discovery */
+	bool mapped;    /* its address space could be read */
+	enum vm_state state;
+	char *reason;   /* for state; NULL: nothing to say */
+	char *trouble;  /* what went wrong with it in this pass; NULL: nothing */
+	struct twin_sums sums;      /* among the VMs of its group that are read */
+	uint64_t saveable_bytes;    /* of which, under the policy, with what is folded already */
+	uint64_t vma_room;
+	uint64_t planned_pages; /* extents waiting for a fold or a second visit */
+
+	/* books */
+	int64_t reclaimed_bytes, reclaimed_zero_bytes;
+	uint64_t marked_extents, folded_pages;
+};
+
+/* Everything reachable is freed, the hook detached; marks stay where they are. Returns NULL. */
+struct target *target_free(struct target *target);
+/* Opens pid. On success *ret is the caller's. Errors as guest_open(). */
+int target_new(const struct host_root *root, pid_t pid, bool allow_pagemap_scan, struct target **ret);
+
+/* Takes over what the record says of this very process: marks, and whether it is held. The address
+ * space must have been mapped. Marks whose extent is no longer mapped are dropped. 0 or -ENOMEM. */
+int target_adopt(struct target *target, const struct state_target *recorded);
+
+/* Asked for, not held and its address space readable: may have new folds in the active group. */
+bool target_wants_folds(const struct target *target, const char *active_group);
+
+/* Some extent is marked by us. */
+bool target_has_marks(const struct target *target);
+
+static inline const char *target_name(const struct target *target)
+{
+	return target->guest.vmm.cmdline.name;
+}
+
+static inline pid_t target_pid(const struct target *target)
+{
+	return target->guest.process.id.pid;
+}
+
+/* "mode group hook hugepages": what a hold remembers. The caller frees it; NULL: no memory. */
+char *target_policy_text(const struct policy *policy);
+
+/* Replaces *text by a formatted sentence. Out of memory leaves it as it is: a reason is not worth a
+ * failure. */
+void text_set(char **text, const char *format, ...) _printf_(2, 3);
+
+#endif
