@@ -17,7 +17,7 @@
 
 /* A CLI or a collector each hold one; this leaves room for both, and bounds what a group member who
  * opens connections and says nothing can hold. */
-#define CONNECTIONS_MAX 64
+#define CONNECTIONS_MAX 64u
 /* Of a client that is silent; requests that wait for the daemon do not count. */
 #define IDLE_TIMEOUT_S 10u
 /* Request line and headers; longer ones are answered 414 or 431. */
@@ -40,9 +40,26 @@ static void arm_timer(struct api *api)
 	(void)sd_event_source_set_enabled(api->timer, SD_EVENT_ONESHOT);
 }
 
+static unsigned connection_count(const struct api *api)
+{
+	const union MHD_DaemonInfo *info =
+		MHD_get_daemon_info(api->http, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+	return info ? info->num_connections : 0;
+}
+
+/*
+ * With all connections taken, libmicrohttpd leaves the listening socket out of its epoll set, and
+ * puts it back only at the start of a run after one was closed: a run that nothing would cause, so
+ * we do.
+ */
 static void run_http(struct api *api)
 {
+	const bool was_full = connection_count(api) >= CONNECTIONS_MAX;
+
 	(void)MHD_run(api->http);
+	if (was_full || connection_count(api) >= CONNECTIONS_MAX)
+		(void)MHD_run(api->http);
 	arm_timer(api);
 }
 
@@ -91,12 +108,18 @@ static int start_http(struct api *api, int *listen_fd)
 {
 	const unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
 
+	// clang-format off
 	api->http = MHD_start_daemon(flags, 0, NULL, NULL, api_call_step, api,
-		MHD_OPTION_EXTERNAL_LOGGER, on_http_log, api, MHD_OPTION_LISTEN_SOCKET, *listen_fd,
-		MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-		IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
-		MHD_OPTION_NOTIFY_COMPLETED, api_call_completed, api, MHD_OPTION_UNESCAPE_CALLBACK,
-		keep_encoded, api, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+		MHD_OPTION_EXTERNAL_LOGGER, on_http_log, api,
+		MHD_OPTION_LISTEN_SOCKET, *listen_fd,
+		MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+		MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
+		MHD_OPTION_NOTIFY_COMPLETED, api_call_completed, api,
+		MHD_OPTION_UNESCAPE_CALLBACK, keep_encoded, api,
+		MHD_OPTION_STRICT_FOR_CLIENT, 1,
+		MHD_OPTION_END);
+	// clang-format on
 	if (!api->http)
 		return -ENOMEM;
 	(void)steal_fd(listen_fd); /* closed by MHD_stop_daemon() */
