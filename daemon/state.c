@@ -321,3 +321,11 @@ const struct state_target *state_find(const struct state *state, struct process_
 			return &state->targets[i];
 	return NULL;
 }
+
+bool state_find_pid(const struct state *state, pid_t pid)
+{
+	for (size_t i = 0; i < state->target_count; i++)
+		if (state->targets[i].id.pid == pid)
+			return true;
+	return false;
+}

@@ -53,5 +53,7 @@ int state_save(const char *state_dir, const struct state *state);
 void state_done(struct state *state);
 
 const struct state_target *state_find(const struct state *state, struct process_id id);
+/* Whether a process with this pid, perhaps another one, is in the record. */
+bool state_find_pid(const struct state *state, pid_t pid);
 
 #endif
