@@ -42,8 +42,8 @@ int pagemap_open(const struct host_root *root, pid_t pid, bool allow_scan, struc
 void pagemap_done(struct pagemap *pagemap);
 
 /*
- * Whatever follows answers about the address space the process had at pagemap_open(): empty (or
- * -ESRCH) once it has ended or executed another program. Addresses that are not page-aligned, or
+ * Whatever follows answers about the address space the process had at pagemap_open(): -ESRCH, on
+ * some kernels nothing present, once it has ended or executed another program. Addresses that are not page-aligned, or
  * start >= end: -EINVAL.
  */
 
