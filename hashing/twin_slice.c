@@ -17,15 +17,15 @@ size_t twin_slice_pick(const struct twin_count *count, const struct extent_print
 		uint64_t todo = (count->known_twins_only ? states & states << 1 : states) &
 				EXTENT_STATE_HIGH_BITS;
 
-		for (; todo; todo &= todo - 1) {
-			const unsigned page = word * 32 + (unsigned)__builtin_ctzll(todo) / 2;
+		for (unsigned page = word * 32; todo; page++, todo >>= 2) {
 			uint64_t mixed;
 
 			memcpy(&mixed, base + page * sizeof(prints->print[0]), sizeof(mixed));
 			mixed = (le64toh(mixed) & MIXED_MASK) * count->multiplier;
 			/* Written always and kept where it is in: no branch to guess wrong. */
 			ret_picks[picked] = mixed | page;
-			picked += (mixed >> slice->shift) - slice->base < slice->width;
+			picked += (todo >> 1 & 1) &
+				  ((mixed >> slice->shift) - slice->base < slice->width);
 		}
 	}
 	return picked;
