@@ -8,7 +8,7 @@
 struct machine {
 	uint32_t accumulator, index;
 	uint32_t scratch[BPF_MEMWORDS];
-	bool returned; /* a division by zero ends a program as `ret #0` does */
+	bool returned; /* divided by zero */
 };
 
 static int load_data(const struct seccomp_data *call, uint32_t offset, uint32_t *ret)
@@ -17,6 +17,28 @@ static int load_data(const struct seccomp_data *call, uint32_t offset, uint32_t 
 		return -EINVAL;
 	memcpy(ret, (const char *)call + offset, sizeof(*ret));
 	return 0;
+}
+
+static int run_scratch(struct machine *machine, const struct sock_filter *step)
+{
+	if (step->k >= BPF_MEMWORDS)
+		return -EINVAL;
+	switch (step->code) {
+	case BPF_LD | BPF_MEM:
+		machine->accumulator = machine->scratch[step->k];
+		return 0;
+	case BPF_LDX | BPF_MEM:
+		machine->index = machine->scratch[step->k];
+		return 0;
+	case BPF_ST:
+		machine->scratch[step->k] = machine->accumulator;
+		return 0;
+	case BPF_STX:
+		machine->scratch[step->k] = machine->index;
+		return 0;
+	default:
+		return -EINVAL;
+	}
 }
 
 static int run_load(
@@ -38,23 +60,32 @@ static int run_load(
 		machine->index = step->k;
 		return 0;
 	default:
-		break;
+		return run_scratch(machine, step);
 	}
-	if (step->k >= BPF_MEMWORDS)
-		return -EINVAL;
-	switch (step->code) {
-	case BPF_LD | BPF_MEM:
-		machine->accumulator = machine->scratch[step->k];
-		return 0;
-	case BPF_LDX | BPF_MEM:
-		machine->index = machine->scratch[step->k];
-		return 0;
-	case BPF_ST:
-		machine->scratch[step->k] = machine->accumulator;
-		return 0;
-	case BPF_STX:
-		machine->scratch[step->k] = machine->index;
-		return 0;
+}
+
+/* Division and shifts: a constant operand that makes no sense is refused by the kernel, one in the
+ * index register is not known before: zero ends the program as `ret #0` does, a shift is masked. */
+static int run_checked_arithmetic(
+	struct machine *machine, const struct sock_filter *step, uint32_t operand)
+{
+	const bool by_index = BPF_SRC(step->code) == BPF_X;
+	uint32_t *const a = &machine->accumulator;
+
+	switch (BPF_OP(step->code)) {
+	case BPF_DIV:
+		machine->returned = !operand;
+		*a /= operand ? operand : 1;
+		return operand || by_index ? 0 : -EINVAL;
+	case BPF_LSH:
+		*a <<= operand & 31;
+		return operand < 32 || by_index ? 0 : -EINVAL;
+	case BPF_RSH:
+		*a >>= operand & 31;
+		return operand < 32 || by_index ? 0 : -EINVAL;
+	case BPF_NEG:
+		*a = -*a;
+		return by_index ? -EINVAL : 0;
 	default:
 		return -EINVAL;
 	}
@@ -62,8 +93,7 @@ static int run_load(
 
 static int run_arithmetic(struct machine *machine, const struct sock_filter *step)
 {
-	const bool by_index = BPF_SRC(step->code) == BPF_X;
-	const uint32_t operand = by_index ? machine->index : step->k;
+	const uint32_t operand = BPF_SRC(step->code) == BPF_X ? machine->index : step->k;
 	uint32_t *const a = &machine->accumulator;
 
 	switch (BPF_OP(step->code)) {
@@ -76,13 +106,6 @@ static int run_arithmetic(struct machine *machine, const struct sock_filter *ste
 	case BPF_MUL:
 		*a *= operand;
 		return 0;
-	case BPF_DIV:
-		if (!operand && !by_index)
-			return -EINVAL;
-		machine->returned = !operand;
-		if (operand)
-			*a /= operand;
-		return 0;
 	case BPF_AND:
 		*a &= operand;
 		return 0;
@@ -92,18 +115,8 @@ static int run_arithmetic(struct machine *machine, const struct sock_filter *ste
 	case BPF_XOR:
 		*a ^= operand;
 		return 0;
-	case BPF_LSH:
-	case BPF_RSH:
-		/* The kernel refuses wider constants, and masks a wider index register. */
-		if (operand >= 32 && !by_index)
-			return -EINVAL;
-		*a = BPF_OP(step->code) == BPF_LSH ? *a << (operand & 31) : *a >> (operand & 31);
-		return 0;
-	case BPF_NEG:
-		*a = -*a;
-		return by_index ? -EINVAL : 0;
 	default:
-		return -EINVAL;
+		return run_checked_arithmetic(machine, step, operand);
 	}
 }
 
