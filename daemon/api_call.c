@@ -10,6 +10,9 @@
 #include "daemon/log.h"
 #include "daemon/snapshot_json.h"
 
+/* Twelve digits: 0.1 is written as 0.1. */
+#define DUMP_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(12))
+
 /* A body that is too long is read and dropped, so that the client gets to hear why; up to here. */
 #define BODY_DROP_MAX ((size_t)1024 * 1024)
 
@@ -32,12 +35,12 @@ struct api_reply api_reply_error(unsigned status, const char *format, ...)
 
 static char *dump(const json_t *body, size_t *ret_length)
 {
-	const size_t length = body ? json_dumpb(body, NULL, 0, JSON_COMPACT) : 0;
+	const size_t length = body ? json_dumpb(body, NULL, 0, DUMP_FLAGS) : 0;
 	char *text = length > 0 ? malloc(length + 1) : NULL;
 
 	if (!text)
 		return NULL;
-	(void)json_dumpb(body, text, length, JSON_COMPACT);
+	(void)json_dumpb(body, text, length, DUMP_FLAGS);
 	text[length] = '\n';
 	*ret_length = length + 1;
 	return text;

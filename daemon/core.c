@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/log.h"
+#include "hypervisor-glue/host_memory.h"
+
 void sentences_add(struct sentences *sentences, const char *format, ...)
 {
 	char **texts = reallocarray(sentences->texts, sentences->count + 2, sizeof(char *));
@@ -54,11 +57,23 @@ static size_t marks_collect(const struct target *target, struct state_extent *ou
 	return count;
 }
 
+/* Recorded by an earlier daemon, still running, and not (yet) among our targets: stays recorded. */
+static bool is_unadopted(const struct core *core, const struct state_target *recorded)
+{
+	const struct target *target = registry_find(&core->registry, recorded->id.pid);
+	struct process_stat stat;
+
+	if (target && process_id_equal(target->guest.process.id, recorded->id))
+		return false;
+	return process_stat_read(&core->root, recorded->id.pid, &stat) == 0 &&
+		stat.start_ticks == recorded->id.start_ticks;
+}
+
 int core_record(const struct core *core)
 {
 	const size_t target_count = core->registry.count;
 	_cleanup_free_ struct state_target *targets =
-		calloc(target_count ? target_count : 1, sizeof(*targets));
+		calloc(target_count + core->recorded.target_count + 1, sizeof(*targets));
 	_cleanup_free_ struct state_extent *extents = NULL;
 	struct state state = {
 		.paused = core->paused,
@@ -70,7 +85,7 @@ int core_record(const struct core *core)
 
 	for (size_t i = 0; i < target_count; i++)
 		total += marks_collect(core->registry.targets[i], NULL);
-	extents = calloc(total ? total : 1, sizeof(*extents));
+	extents = calloc(total + 1, sizeof(*extents));
 	if (!targets || !extents)
 		return -ENOMEM;
 	memcpy(state.boot_id, core->recorded.boot_id, sizeof(state.boot_id));
@@ -91,5 +106,87 @@ int core_record(const struct core *core)
 		};
 		total += marks;
 	}
+	for (size_t i = 0; i < core->recorded.target_count; i++)
+		if (is_unadopted(core, &core->recorded.targets[i]))
+			targets[state.target_count++] = core->recorded.targets[i];
 	return state_save(core->state_dir, &state);
+}
+
+/* A daemon killed in a burst left ksmd running with our settings. */
+static void knobs_recover(struct core *core)
+{
+	int error;
+
+	if (!core->recorded.have_knobs)
+		return;
+	core->driver.owes = true;
+	core->driver.owed = core->recorded.knobs;
+	driver_survey(&core->driver, &core->root, core->config.ksm_owner);
+	if (core->driver.lock_fd < 0) {
+		log_warning("KSM's knobs are not as they were before an earlier run, and cannot be "
+			    "restored: %s", core->driver.reason);
+		return;
+	}
+	error = driver_restore(&core->driver, &core->root, false);
+	if (!error)
+		error = core_record(core);
+	if (error)
+		log_error("KSM's knobs could not be restored after an unclean end: %s",
+			strerror(-error));
+	else
+		log_notice("KSM's knobs restored after an unclean end");
+}
+
+int core_open(struct core *core, const bool disabled[FEATURE_COUNT])
+{
+	char boot_id[BOOT_ID_BYTES];
+	int error;
+
+	driver_init(&core->driver);
+	error = host_root_open("", &core->root);
+	if (error)
+		return error;
+	error = boot_id_read(&core->root, boot_id);
+	if (!error)
+		error = state_load(core->state_dir, boot_id, &core->recorded);
+	if (!error)
+		error = scanner_init(&core->scanner);
+	if (error) {
+		core_close(core);
+		return error;
+	}
+	core->paused = core->recorded.paused;
+	core->index_stale = true;
+	memcpy(core->active_group, core->recorded.active_group, sizeof(core->active_group));
+	features_probe(&core->root, disabled, &core->features);
+	knobs_recover(core);
+	return 0;
+}
+
+static void knobs_restore_finally(struct core *core)
+{
+	int error;
+
+	if (!core->driver.owes)
+		return;
+	error = driver_restore(&core->driver, &core->root, false);
+	if (!error)
+		error = core_record(core);
+	if (error)
+		log_error("KSM's knobs could not be restored: %s", strerror(-error));
+}
+
+void core_close(struct core *core)
+{
+	knobs_restore_finally(core);
+	registry_done(&core->registry);
+	driver_done(&core->driver);
+	scanner_done(&core->scanner);
+	state_done(&core->recorded);
+	plan_done(&core->plan);
+	sentences_clear(&core->blocked_by);
+	sentences_clear(&core->warnings);
+	config_done(&core->config);
+	policy_set_done(&core->policies);
+	host_root_done(&core->root);
 }

@@ -48,6 +48,8 @@ struct core {
 	bool paused;
 	uint64_t pass_number;
 	uint64_t bursts;
+	unsigned passes_batched; /* passes in which a plan waited for more */
+	bool bursting;    /* a burst is about to run: for what is published meanwhile */
 	bool index_stale; /* something was read, came or went since the last count */
 	struct plan plan;
 
@@ -59,6 +61,15 @@ struct core {
 /* Out of memory loses the sentence, nothing else. */
 void sentences_add(struct sentences *sentences, const char *format, ...) _printf_(2, 3);
 void sentences_clear(struct sentences *sentences);
+
+/*
+ * Gets ready: opens the host, reads the state record, takes up what it says, and gives back the knobs that
+ * a daemon that was killed in a burst still owed. config and policies are taken over. -EBADMSG: the record
+ * is unreadable; -errno. The caller fills the fixed part beforehand, and ends with core_close().
+ */
+int core_open(struct core *core, const bool disabled[FEATURE_COUNT]);
+/* Restores KSM's knobs; folds and marks stay as they are. */
+void core_close(struct core *core);
 
 /* Puts on disk what is marked and owed at this moment. 0 or -errno: then nothing new may be done. */
 int core_record(const struct core *core);

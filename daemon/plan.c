@@ -295,3 +295,18 @@ void plan_done(struct plan *plan)
 	free(plan->entries);
 	*plan = (struct plan){ 0 };
 }
+
+int plan_copy(const struct plan *plan, struct plan *ret)
+{
+	struct plan copy = { .fold_pages = plan->fold_pages };
+	size_t room = 0;
+
+	for (size_t i = 0; i < plan->count; i++) {
+		if (plan_add(&copy, &room, &plan->entries[i]) < 0) {
+			plan_done(&copy);
+			return -ENOMEM;
+		}
+	}
+	*ret = copy;
+	return 0;
+}

@@ -62,6 +62,8 @@ unsigned plan_threshold_pages(enum policy_hugepages hugepages);
  * recounts; the counts in the extents are not.
  */
 int plan_make(const struct plan_vm *vms, size_t vm_count, uint64_t pass, struct plan *ret);
+/* A copy of its own. 0 or -ENOMEM. */
+int plan_copy(const struct plan *plan, struct plan *ret);
 void plan_done(struct plan *plan);
 
 #endif

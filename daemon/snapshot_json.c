@@ -152,7 +152,7 @@ static json_t *pass_json(const struct snapshot *snapshot)
 	const bool finished = snapshot->pass_number > 0;
 
 	return json_pack("{so so so so}",
-		"number", finished ? json_integer((json_int_t)snapshot->pass_number) : json_null(),
+		"number", json_integer((json_int_t)snapshot->pass_number),
 		"finished_at", finished ? json_time(&snapshot->finished_at) : json_null(),
 		"pages_scanned", json_count(snapshot->pages_scanned),
 		"bytes_per_second", json_count(snapshot->bytes_per_second));
@@ -276,7 +276,7 @@ json_t *snapshot_plan_json(const struct snapshot *snapshot)
 
 	return json_pack("{si so so so}",
 		"schema", SCHEMA,
-		"pass", finished ? json_integer((json_int_t)snapshot->pass_number) : json_null(),
+		"pass", json_integer((json_int_t)snapshot->pass_number),
 		"fold_pages", finished ? json_integer((json_int_t)snapshot->plan.fold_pages) : json_null(),
 		"entries", plan_entries_json(&snapshot->plan));
 }

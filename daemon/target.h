@@ -46,6 +46,7 @@ struct target {
 	/* books */
 	int64_t reclaimed_bytes, reclaimed_zero_bytes;
 	uint64_t marked_extents, folded_pages;
+	bool trimmed; /* observed now: its unfolded marks were cleared */
 };
 
 /* Everything reachable is freed, the hook detached; marks stay where they are. Returns NULL. */

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/apply.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "daemon/burst.h"
+#include "daemon/fold.h"
+#include "daemon/foreign.h"
+#include "daemon/log.h"
+#include "daemon/release.h"
+
+/*
+ * A scan of ksmd costs 0.4 us for each page that is folded already, a new fold some 10 us. Once what is
+ * planned is at least this share of what is marked, the old marks cost less than half of what the new folds
+ * do; less than that waits for more, but for no longer than some passes.
+ */
+#define BATCH_DIVISOR     64
+#define BATCH_PASSES_MOST 10
+
+/* An un-marked run costs two VMAs and saves 1.7 us per page and scan: shorter ones stay. */
+#define TRIM_RUN_PAGES 16
+
+/* ---- who stands in the way ---- */
+
+static void stranger_report(struct core *core, const struct stranger *stranger)
+{
+	if (stranger->merge_any)
+		sentences_add(&core->blocked_by,
+			"%s (pid %d) has made all of its memory mergeable (PR_SET_MEMORY_MERGE) and was "
+			"not asked for: give it a policy with mode = merge in group %s, or end it",
+			stranger->name, (int)stranger->pid, core->active_group);
+	else
+		sentences_add(&core->blocked_by,
+			"%s (pid %d) has mergeable memory and was not asked for: start it with -machine "
+			"mem-merge=off (libvirt: <memoryBacking><nosharepages/></memoryBacking>), or set "
+			"take-over = yes, or give it a policy with mode = merge in group %s",
+			stranger->name, (int)stranger->pid, core->active_group);
+}
+
+static void strangers_take_over(
+	struct core *core, const struct stranger *strangers, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		_cleanup_free_ char *reason = NULL;
+
+		if (strangers[i].merge_any)
+			continue;
+		if (foreign_take_over(core, &strangers[i], &reason) < 0)
+			sentences_add(&core->warnings, "take-over of %s (pid %d) failed: %s",
+				strangers[i].name, (int)strangers[i].pid, reason ? reason : "?");
+		else
+			log_notice("%s (pid %d): its memory is not mergeable any more (take-over)",
+				strangers[i].name, (int)strangers[i].pid);
+	}
+}
+
+static int strangers_report(struct core *core, bool take_over, size_t *ret_count)
+{
+	_cleanup_free_ struct stranger *strangers = NULL;
+	size_t count;
+	int error;
+
+	error = foreign_survey(core, &strangers, &count);
+	if (error)
+		return error;
+	if (count && take_over) {
+		strangers_take_over(core, strangers, count);
+		return strangers_report(core, false, ret_count);
+	}
+	for (size_t i = 0; i < count; i++)
+		stranger_report(core, &strangers[i]);
+	*ret_count = count;
+	return 0;
+}
+
+bool apply_way_is_clear(struct core *core)
+{
+	size_t strangers = 0;
+	int error;
+
+	if (core->driver.status != DRIVER_READY) {
+		sentences_add(&core->blocked_by, "%s", core->driver.reason);
+		return false;
+	}
+	error = foreign_clean_active(core);
+	if (!error)
+		error = strangers_report(core, core->config.take_over, &strangers);
+	if (error)
+		sentences_add(&core->blocked_by,
+			"whether other memory is mergeable could not be found out: %s",
+			strerror(-error));
+	return !error && !strangers;
+}
+
+/* ---- release ---- */
+
+static bool plan_releases(const struct plan *plan, size_t vm)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		if (plan->entries[i].vm == vm && plan->entries[i].action == PLAN_RELEASE)
+			return true;
+	return false;
+}
+
+static void apply_releases(struct core *core)
+{
+	for (size_t vm = 0; vm < core->registry.count; vm++) {
+		struct target *target = core->registry.targets[vm];
+		_cleanup_free_ char *reason = NULL;
+
+		if (!plan_releases(&core->plan, vm))
+			continue;
+		if (release_target(core, target, false, &reason) < 0)
+			text_set(&target->trouble, "it cannot be released: %s", reason ? reason : "?");
+		else
+			log_info("%s (pid %d): released", target_name(target), (int)target_pid(target));
+	}
+}
+
+/* A VM that was switched from merge to observe keeps its folds, and gives up the marks that hold none. */
+static void apply_observed_trims(struct core *core)
+{
+	for (size_t i = 0; i < core->registry.count; i++) {
+		struct target *target = core->registry.targets[i];
+		int error;
+
+		if (!target->mapped || target->policy.mode != MODE_OBSERVE || target->trimmed ||
+			!target_has_marks(target))
+			continue;
+		error = fold_trim(core, target, 1);
+		target->trimmed = !error;
+		if (error && error != -ESRCH)
+			text_set(&target->trouble, "its unfolded marks cannot be cleared: %s",
+				target->hook_reason[0] ? target->hook_reason : strerror(-error));
+	}
+}
+
+/* ---- fold ---- */
+
+static uint64_t marked_pages(const struct core *core)
+{
+	uint64_t extents = 0;
+
+	for (size_t i = 0; i < core->registry.count; i++)
+		extents += core->registry.targets[i]->marked_extents;
+	return extents * EXTENT_PAGES;
+}
+
+static bool is_worth_a_burst(struct core *core)
+{
+	if (!core->plan.fold_pages)
+		return false;
+	if (core->plan.fold_pages >= marked_pages(core) / BATCH_DIVISOR ||
+		++core->passes_batched >= BATCH_PASSES_MOST) {
+		core->passes_batched = 0;
+		return true;
+	}
+	return false;
+}
+
+static void apply_trims(struct core *core)
+{
+	for (size_t i = 0; i < core->registry.count; i++) {
+		struct target *target = core->registry.targets[i];
+		int error;
+
+		if (!target_wants_folds(target, core->active_group) || !target_has_marks(target))
+			continue;
+		error = guest_map(&core->root, &target->guest);
+		if (!error)
+			error = fold_trim(core, target, TRIM_RUN_PAGES);
+		target->trimmed = false;
+		if (error && error != -ESRCH)
+			text_set(&target->trouble, "its leftovers cannot be un-marked: %s",
+				target->hook_reason[0] ? target->hook_reason : strerror(-error));
+	}
+}
+
+static int apply_folds(struct core *core, void (*before_burst)(void *arg), void *arg)
+{
+	struct burst_result result;
+	uint64_t marked;
+	int error;
+
+	error = fold_apply(core, &core->plan, &marked);
+	if (error || !marked)
+		return error;
+	before_burst(arg);
+	error = burst_run(core, core->plan.fold_pages, &result);
+	if (error)
+		return error;
+	log_info("burst %llu: %s; %llu extents marked, %llu pages expected, %lld came back; ksmd %llu ms "
+		 "CPU in %llu scans, %llu ms",
+		(unsigned long long)core->bursts, burst_end_text(result.end),
+		(unsigned long long)marked, (unsigned long long)core->plan.fold_pages,
+		(long long)result.gained_pages, (unsigned long long)(result.ksmd_cpu_ns / NS_PER_MS),
+		(unsigned long long)result.scans, (unsigned long long)(result.wall_ns / NS_PER_MS));
+	if (result.end == BURST_STRANGER || result.end == BURST_TIMEOUT)
+		sentences_add(&core->warnings, "the last burst was %s", burst_end_text(result.end));
+	/* What an interrupted burst did not get to stays marked for the next one. */
+	if (result.end != BURST_INTERRUPTED)
+		apply_trims(core);
+	return 0;
+}
+
+int apply_plan(struct core *core, void (*before_burst)(void *arg), void *arg)
+{
+	apply_releases(core);
+	apply_observed_trims(core);
+	if (!apply_way_is_clear(core) || !is_worth_a_burst(core))
+		return 0;
+	return apply_folds(core, before_burst, arg);
+}

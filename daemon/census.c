@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/census.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "hashing/twin_index.h"
+
+/* Another group must promise a quarter more before it takes the active group's place. */
+#define HYSTERESIS_PERCENT 125
+
+/* Some of the targets, counted together. */
+struct electorate {
+	struct target **targets;
+	size_t count;
+};
+
+static bool is_counted(const struct target *target, const char *group, bool folding_only)
+{
+	if (!target->mapped || target->policy.mode == MODE_OFF || strcmp(target->policy.group, group))
+		return false;
+	return !folding_only || target_wants_folds(target, group);
+}
+
+static int electorate_init(struct electorate *electorate, const struct core *core,
+	const char *group, bool folding_only)
+{
+	electorate->count = 0;
+	electorate->targets = calloc(core->registry.count + 1, sizeof(struct target *));
+	if (!electorate->targets)
+		return -ENOMEM;
+	for (size_t i = 0; i < core->registry.count; i++)
+		if (is_counted(core->registry.targets[i], group, folding_only))
+			electorate->targets[electorate->count++] = core->registry.targets[i];
+	return 0;
+}
+
+static void electorate_done(struct electorate *electorate)
+{
+	free(electorate->targets);
+}
+
+static void results_take(struct target *target, const struct twin_owner *owner)
+{
+	target->sums = owner->ret_sums;
+	target->saveable_bytes = twin_sums_saveable_bytes(&owner->ret_sums);
+	for (size_t e = 0; e < owner->extent_count; e++)
+		target->guest.map.extents[e].twins = owner->ret_extents[e].twins;
+}
+
+static int electorate_count(const struct electorate *electorate, uint64_t *ret_saveable_bytes)
+{
+	const struct twin_index_options options = { 0 };
+	const size_t count = electorate->count;
+	_cleanup_free_ struct twin_owner *owners = calloc(count + 1, sizeof(*owners));
+	_cleanup_free_ struct extent_prints **prints = NULL;
+	_cleanup_free_ struct twin_extent *extents = NULL;
+	struct twin_sums total;
+	size_t at = 0;
+	int error;
+
+	for (size_t i = 0; i < count; i++)
+		at += electorate->targets[i]->guest.map.count;
+	prints = calloc(at + 1, sizeof(struct extent_prints *));
+	extents = calloc(at + 1, sizeof(*extents));
+	if (!owners || !prints || !extents)
+		return -ENOMEM;
+	at = 0;
+	for (size_t i = 0; i < count; i++) {
+		const struct extent_map *map = &electorate->targets[i]->guest.map;
+
+		owners[i] = (struct twin_owner){
+			.extents = prints + at,
+			.extent_count = map->count,
+			.ret_extents = extents + at,
+		};
+		for (size_t e = 0; e < map->count; e++)
+			prints[at++] = map->extents[e].prints;
+	}
+	error = twin_index_count(owners, count, &options, &total);
+	if (error)
+		return error;
+	for (size_t i = 0; i < count; i++)
+		results_take(electorate->targets[i], &owners[i]);
+	if (ret_saveable_bytes)
+		*ret_saveable_bytes = twin_sums_saveable_bytes(&total);
+	return 0;
+}
+
+static int group_count(
+	struct core *core, const char *group, bool folding_only, uint64_t *ret_saveable_bytes)
+{
+	_cleanup_(electorate_done) struct electorate electorate;
+	const int error = electorate_init(&electorate, core, group, folding_only);
+
+	return error ? error : electorate_count(&electorate, ret_saveable_bytes);
+}
+
+static bool group_has_marks(const struct core *core, const char *group)
+{
+	for (size_t i = 0; i < core->registry.count; i++)
+		if (!strcmp(core->registry.targets[i]->policy.group, group) &&
+			target_has_marks(core->registry.targets[i]))
+			return true;
+	return false;
+}
+
+static bool group_wants_folds(const struct core *core, const char *group)
+{
+	for (size_t i = 0; i < core->registry.count; i++)
+		if (target_wants_folds(core->registry.targets[i], group))
+			return true;
+	return false;
+}
+
+/* The first target of each group stands for it. */
+static bool is_group_leader(const struct core *core, size_t index)
+{
+	for (size_t i = 0; i < index; i++)
+		if (!strcmp(core->registry.targets[i]->policy.group,
+			    core->registry.targets[index]->policy.group))
+			return false;
+	return true;
+}
+
+static int group_saveable(struct core *core, const char *group, uint64_t *ret_bytes)
+{
+	*ret_bytes = 0;
+	return group_wants_folds(core, group) ? group_count(core, group, true, ret_bytes) : 0;
+}
+
+static void group_activate(struct core *core, const char *group)
+{
+	snprintf(core->active_group, sizeof(core->active_group), "%s", group);
+}
+
+/* active-group = auto: the group that saves most. A group with folds keeps its place as long as one of its
+ * VMs is asked for. */
+static int group_choose(struct core *core)
+{
+	uint64_t best = 0, current = 0;
+	const char *winner = NULL;
+	int error = 0;
+
+	if (group_has_marks(core, core->active_group) && group_wants_folds(core, core->active_group))
+		return 0;
+	if (core->active_group[0])
+		error = group_saveable(core, core->active_group, &current);
+	for (size_t i = 0; !error && i < core->registry.count; i++) {
+		const char *group = core->registry.targets[i]->policy.group;
+		uint64_t bytes;
+
+		if (!is_group_leader(core, i) || !group_wants_folds(core, group))
+			continue;
+		error = group_saveable(core, group, &bytes);
+		if (!error && (!winner || bytes > best)) {
+			best = bytes;
+			winner = group;
+		}
+	}
+	if (!error && winner &&
+		(!group_wants_folds(core, core->active_group) ||
+			best * 100 > current * HYSTERESIS_PERCENT))
+		group_activate(core, winner);
+	return error;
+}
+
+/* active-group = NAME: as soon as no other group has anything marked. */
+static void group_follow_config(struct core *core)
+{
+	const char *wanted = core->config.active_group;
+
+	if (!strcmp(core->active_group, wanted))
+		return;
+	if (core->active_group[0] && group_has_marks(core, core->active_group)) {
+		sentences_add(&core->warnings,
+			"group %s stays active: memory of its VMs is still folded, and only one group may "
+			"be; release them (pagefold release VM), then group %s takes over",
+			core->active_group, wanted);
+		return;
+	}
+	group_activate(core, wanted);
+}
+
+int census_take(struct core *core)
+{
+	int error = 0;
+
+	for (size_t i = 0; !error && i < core->registry.count; i++) {
+		const char *group = core->registry.targets[i]->policy.group;
+
+		if (is_group_leader(core, i))
+			error = group_count(core, group, false, NULL);
+	}
+	if (error)
+		return error;
+	if (core->config.active_group[0])
+		group_follow_config(core);
+	else
+		error = group_choose(core);
+	if (!error && core->active_group[0])
+		error = group_count(core, core->active_group, true, NULL);
+	if (!error)
+		core->index_stale = false;
+	return error;
+}

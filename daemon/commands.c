@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/commands.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "daemon/account.h"
+#include "daemon/log.h"
+#include "daemon/release.h"
+
+static void command_pause(struct core *core, bool pause, struct api_outcome *outcome)
+{
+	const bool before = core->paused;
+
+	core->paused = pause;
+	outcome->error = core_record(core);
+	if (outcome->error) {
+		core->paused = before;
+		text_set(&outcome->message, "the state record could not be written: %s",
+			strerror(-outcome->error));
+		return;
+	}
+	if (before != pause)
+		log_notice("%s by the operator", pause ? "paused" : "resumed");
+}
+
+static void target_hold(struct target *target)
+{
+	target->held = true;
+	free(target->held_policy);
+	target->held_policy = target_policy_text(&target->policy);
+}
+
+/* 0, or -errno and a sentence. A VM whose release is refused is not held: it stays folded. */
+static int command_release_one(
+	struct core *core, struct target *target, bool force, char **ret_reason)
+{
+	_cleanup_free_ char *reason = NULL;
+	int error = guest_map(&core->root, &target->guest);
+
+	*ret_reason = NULL;
+	if (!error)
+		error = release_target(core, target, force, &reason);
+	if (error) {
+		text_set(ret_reason, "%s (pid %d): %s", target_name(target), (int)target_pid(target),
+			reason ? reason : strerror(-error));
+		return error;
+	}
+	target_hold(target);
+	core->index_stale = true;
+	log_notice("%s (pid %d): released by the operator", target_name(target),
+		(int)target_pid(target));
+	return 0;
+}
+
+static void command_release(
+	struct core *core, const struct api_request *request, struct api_outcome *outcome)
+{
+	size_t asked = 0;
+
+	for (size_t i = 0; i < core->registry.count; i++) {
+		struct target *target = core->registry.targets[i];
+		_cleanup_free_ char *reason = NULL;
+		int error;
+
+		if (!request->all && target_pid(target) != request->pid)
+			continue;
+		asked++;
+		error = command_release_one(core, target, request->force, &reason);
+		if (!error || (request->all && error == -ESRCH))
+			continue;
+		outcome->error = error;
+		text_set(&outcome->message, "%s%s%s", outcome->message ? outcome->message : "",
+			outcome->message ? "; " : "", reason);
+	}
+	if (!asked && !request->all) {
+		outcome->error = -ESRCH;
+		text_set(&outcome->message, "process %d has ended", (int)request->pid);
+	}
+	if (asked && core_record(core) < 0)
+		text_set(&outcome->message, "the hold could not be recorded: it ends with the daemon");
+}
+
+void commands_run(struct core *core, const struct api_request *request, struct api_outcome *ret)
+{
+	*ret = (struct api_outcome){ 0 };
+	switch (request->command) {
+	case API_PAUSE:
+	case API_RESUME:
+		command_pause(core, request->command == API_PAUSE, ret);
+		break;
+	case API_RELEASE:
+		command_release(core, request, ret);
+		break;
+	}
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/pass.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "daemon/account.h"
+#include "daemon/apply.h"
+#include "daemon/census.h"
+#include "daemon/log.h"
+#include "daemon/publish.h"
+#include "daemon/visit.h"
+#include "hypervisor-glue/host_memory.h"
+
+/* A VMM needs VMAs of its own (threads, devices, hot-plug): a quarter of vm.max_map_count is left to it. */
+#define VMA_RESERVE_DIVISOR 4
+
+static int stage_discover(struct core *core)
+{
+	const struct registry_sources sources = {
+		.root = &core->root,
+		.policies = &core->policies,
+		.default_mode = core->config.default_mode,
+		.allow_pagemap_scan = core->features.have[FEATURE_PAGEMAP_SCAN],
+		.recorded = &core->recorded,
+	};
+	const size_t known = core->registry.count;
+	_cleanup_free_ char *trouble = NULL;
+	int error;
+
+	sentences_clear(&core->warnings);
+	sentences_clear(&core->blocked_by);
+	error = registry_refresh(&core->registry, &sources, &trouble);
+	if (trouble)
+		sentences_add(&core->warnings, "%s", trouble);
+	core->index_stale = core->index_stale || core->registry.count != known;
+	driver_survey(&core->driver, &core->root, core->config.ksm_owner);
+	return error;
+}
+
+static void target_map(struct core *core, struct target *target, uint64_t max_map_count)
+{
+	const uint64_t usable = max_map_count - max_map_count / VMA_RESERVE_DIVISOR;
+	int error;
+
+	target->mapped = false;
+	free(target->trouble);
+	target->trouble = NULL;
+	if (target->policy.mode == MODE_OFF && !target_has_marks(target))
+		return;
+	error = guest_map(&core->root, &target->guest);
+	if (error == -ESRCH)
+		return;
+	if (error) {
+		text_set(&target->trouble, "its address space cannot be read: %s", strerror(-error));
+		return;
+	}
+	target->mapped = true;
+	target->vma_room = target->guest.smaps.count < usable ? usable - target->guest.smaps.count : 0;
+}
+
+static int stage_map(struct core *core)
+{
+	uint64_t max_map_count;
+	const int error = max_map_count_read(&core->root, &max_map_count);
+
+	for (size_t i = 0; !error && i < core->registry.count; i++)
+		target_map(core, core->registry.targets[i], max_map_count);
+	return error;
+}
+
+/* Switched off; or of a group that is not the active one (any more): only one may have folds. */
+static bool must_release(const struct core *core, const struct target *target)
+{
+	return target->mapped && core->active_group[0] && target_has_marks(target) &&
+		(target->policy.mode == MODE_OFF ||
+			strcmp(target->policy.group, core->active_group) != 0);
+}
+
+static int stage_plan(struct core *core)
+{
+	const size_t count = core->registry.count;
+	_cleanup_free_ struct plan_vm *vms = calloc(count + 1, sizeof(*vms));
+	struct plan plan;
+	int error;
+
+	if (!vms)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		const struct target *target = core->registry.targets[i];
+
+		vms[i] = (struct plan_vm){
+			.name = target_name(target),
+			.pid = target_pid(target),
+			.map = &target->guest.map,
+			.hugepages = target->policy.hugepages,
+			.fold = target_wants_folds(target, core->active_group),
+			.release = must_release(core, target),
+			.vma_room = target->vma_room,
+		};
+	}
+	error = plan_make(vms, count, core->pass_number, &plan);
+	if (error)
+		return error;
+	plan_done(&core->plan);
+	core->plan = plan;
+	visit_schedule(core, &plan);
+	return 0;
+}
+
+struct publication {
+	struct core *core;
+	publish_fn publish;
+	void *arg;
+};
+
+static void publish_now(void *arg)
+{
+	struct publication *publication = arg;
+	struct snapshot *snapshot = publish_snapshot(publication->core);
+
+	if (snapshot)
+		publication->publish(publication->arg, snapshot);
+}
+
+static void publish_burst(void *arg)
+{
+	struct publication *publication = arg;
+
+	publication->core->bursting = true;
+	publish_now(publication);
+	publication->core->bursting = false;
+}
+
+int pass_run(struct core *core, publish_fn publish, void *arg)
+{
+	struct publication publication = { core, publish, arg };
+	int error;
+
+	error = stage_discover(core);
+	if (!error)
+		error = stage_map(core);
+	if (!error && !core->paused)
+		error = visit_due(core);
+	if (!error && !core->paused && !interrupt_raised(core->interrupt)) {
+		if (core->index_stale)
+			error = census_take(core);
+		if (!error)
+			error = stage_plan(core);
+		if (!error)
+			error = apply_plan(core, publish_burst, &publication);
+	}
+	account_targets(core);
+	core->pass_number++;
+	publish_now(&publication);
+	return error;
+}
+
+int pass_account_only(struct core *core, publish_fn publish, void *arg)
+{
+	struct publication publication = { core, publish, arg };
+	const int error = stage_map(core);
+
+	account_targets(core);
+	publish_now(&publication);
+	return error;
+}

@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/service.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "daemon/api.h"
+#include "daemon/config.h"
+#include "daemon/core.h"
+#include "daemon/log.h"
+#include "daemon/worker.h"
+
+struct service {
+	const struct options *options;
+	sd_event *event;
+	struct interrupt interrupt;
+	struct core core;
+	struct worker *worker;
+	struct api *api;
+	char *attach_helper, *socket_path;
+	char *policy_dir; /* the main thread's own copy: core belongs to the pass thread */
+	enum policy_mode default_mode;
+	uint64_t watchdog_usec;
+};
+
+/* ---- configuration ---- */
+
+static int configuration_load(
+	const struct options *options, struct config *ret_config, struct policy_set *ret_policies)
+{
+	const char *path = options->config_path ? options->config_path : CONFIG_DEFAULT_PATH;
+	_cleanup_free_ char *sentence = NULL;
+	struct config config;
+	int error;
+
+	error = config_load(path, options->config_path != NULL, &config, &sentence);
+	if (!error) {
+		error = policy_set_load(config.policy_dir, ret_policies, &sentence);
+		if (error)
+			config_done(&config);
+	}
+	if (error) {
+		log_error("%s", sentence ? sentence : strerror(-error));
+		return error;
+	}
+	*ret_config = config;
+	return 0;
+}
+
+static int service_remember(struct service *service, const struct config *config)
+{
+	char *policy_dir = strdup(config->policy_dir);
+
+	if (!policy_dir)
+		return -ENOMEM;
+	free(service->policy_dir);
+	service->policy_dir = policy_dir;
+	service->default_mode = config->default_mode;
+	return 0;
+}
+
+static int service_reload(struct service *service)
+{
+	struct policy_set policies;
+	struct config config;
+	int error;
+
+	error = configuration_load(service->options, &config, &policies);
+	if (error)
+		return error;
+	error = service_remember(service, &config);
+	if (!error)
+		error = worker_reload(service->worker, &config, &policies);
+	return error;
+}
+
+/* ---- the API's backend ---- */
+
+static struct snapshot *backend_snapshot(void *data)
+{
+	return worker_snapshot(((struct service *)data)->worker);
+}
+
+static int backend_submit(
+	void *data, const struct api_request *request, api_done_fn done, void *token)
+{
+	return worker_submit(((struct service *)data)->worker, request, done, token);
+}
+
+/* A VM goes by its name, or its uuid, which outlive it; a process by its pid, which does not. */
+static int backend_set_policy(void *data, const struct snapshot_vm *vm,
+	const struct policy *policy, char **ret_message)
+{
+	struct service *service = data;
+	_cleanup_free_ char *section = NULL;
+	_cleanup_free_ char *match = NULL;
+	int error;
+
+	if (vm->is_vm && vm->uuid ? asprintf(&match, "vm:%s", vm->uuid) < 0
+		: vm->is_vm       ? asprintf(&match, "vm:%s", vm->name) < 0
+				  : asprintf(&match, "pid:%d", (int)vm->pid) < 0)
+		return -ENOMEM;
+	if (asprintf(&section, "set-%s", match + strcspn(match, ":") + 1) < 0)
+		return -ENOMEM;
+	error = policy_file_set(service->policy_dir, section, match, policy, ret_message);
+	if (!error)
+		error = service_reload(service);
+	if (!error && asprintf(ret_message, "kept in %s/00-set.conf", service->policy_dir) < 0)
+		*ret_message = NULL;
+	return error;
+}
+
+/* ---- events ---- */
+
+static int on_worker(sd_event_source *source _unused_, int fd _unused_, uint32_t events _unused_,
+	void *data)
+{
+	struct service *service = data;
+
+	if (worker_dispatch(service->worker))
+		return sd_event_exit(service->event, 0);
+	return 0;
+}
+
+static int on_end(
+	sd_event_source *source _unused_, const struct signalfd_siginfo *info _unused_, void *data)
+{
+	struct service *service = data;
+
+	(void)sd_notify(0, "STOPPING=1");
+	return sd_event_exit(service->event, 0);
+}
+
+static int on_reload(
+	sd_event_source *source _unused_, const struct signalfd_siginfo *info _unused_, void *data)
+{
+	struct service *service = data;
+
+	(void)sd_notify(0, "RELOADING=1");
+	if (service_reload(service) < 0)
+		log_error("the new configuration is refused; the old one stays");
+	else
+		log_info("configuration reloaded");
+	(void)sd_notify(0, "READY=1");
+	return 0;
+}
+
+/* systemd hears from us as long as the pass thread does its work; the main thread's life alone is not
+ * enough. */
+static int on_watchdog(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct service *service = data;
+
+	if (worker_is_alive(service->worker))
+		(void)sd_notify(0, "WATCHDOG=1");
+	else
+		log_error("the pass thread does not answer");
+	(void)sd_event_source_set_time(source, usec + service->watchdog_usec / 2);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static int watchdog_start(struct service *service)
+{
+	uint64_t now;
+	int enabled, error;
+
+	enabled = sd_watchdog_enabled(0, &service->watchdog_usec);
+	if (enabled <= 0)
+		return enabled;
+	error = sd_event_now(service->event, CLOCK_MONOTONIC, &now);
+	if (error < 0)
+		return error;
+	return sd_event_add_time(service->event, NULL, CLOCK_MONOTONIC, now, 0, on_watchdog, service);
+}
+
+static int signals_block(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	(void)signal(SIGPIPE, SIG_IGN);
+	return sigprocmask(SIG_BLOCK, &set, NULL) < 0 ? -errno : 0;
+}
+
+static int events_add(struct service *service)
+{
+	sd_event *event = service->event;
+	int error;
+
+	error = sd_event_add_signal(event, NULL, SIGTERM, on_end, service);
+	if (error >= 0)
+		error = sd_event_add_signal(event, NULL, SIGINT, on_end, service);
+	if (error >= 0)
+		error = sd_event_add_signal(event, NULL, SIGHUP, on_reload, service);
+	if (error >= 0)
+		error = sd_event_add_io(event, NULL, worker_fd(service->worker), EPOLLIN, on_worker,
+			service);
+	if (error >= 0)
+		error = watchdog_start(service);
+	return error < 0 ? error : 0;
+}
+
+/* ---- start and stop ---- */
+
+/* In a build tree the helper lies beside the daemon; installed, in libexec. */
+static char *attach_helper_find(void)
+{
+	char self[4096];
+	const ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash, *path;
+
+	if (length > 0) {
+		self[length] = '\0';
+		slash = strrchr(self, '/');
+		if (slash && asprintf(&path, "%.*s/pagefold-attach", (int)(slash - self), self) >= 0) {
+			if (access(path, X_OK) == 0)
+				return path;
+			free(path);
+		}
+	}
+	return strdup(PAGEFOLD_LIBEXECDIR "/pagefold-attach");
+}
+
+static int directory_make(const char *path, mode_t mode)
+{
+	if (mkdir(path, mode) < 0 && errno != EEXIST) {
+		const int error = -errno;
+
+		log_error("directory %s cannot be made: %m; see --runtime-dir and --state-dir", path);
+		return error;
+	}
+	return 0;
+}
+
+static int core_start(struct service *service)
+{
+	const struct options *options = service->options;
+	struct core *core = &service->core;
+	int error;
+
+	error = configuration_load(options, &core->config, &core->policies);
+	if (error)
+		return error;
+	if (options->once)
+		core->config.settle_seconds = 0;
+	core->once = options->once;
+	core->state_dir = options->state_dir;
+	core->attach_helper = service->attach_helper;
+	core->interrupt = &service->interrupt;
+	error = service_remember(service, &core->config);
+	if (!error)
+		error = core_open(core, options->disabled);
+	if (error == -EBADMSG)
+		log_error("%s/state.json cannot be read as a state record; it says which memory is "
+			  "marked, so it is not overwritten: move it away to start without it",
+			options->state_dir);
+	else if (error)
+		log_error("cannot start: %s", strerror(-error));
+	return error;
+}
+
+static int api_open(struct service *service)
+{
+	const struct api_backend backend = {
+		.snapshot = backend_snapshot,
+		.submit = backend_submit,
+		.set_policy = backend_set_policy,
+		.data = service,
+	};
+	const int error =
+		api_start(service->event, service->socket_path, &backend, &service->api);
+
+	if (error == -EADDRINUSE)
+		log_error("%s: another pagefoldd answers there; give this one a --runtime-dir of its "
+			  "own", service->socket_path);
+	else if (error)
+		log_error("%s: %s", service->socket_path, strerror(-error));
+	return error;
+}
+
+static int service_loop(struct service *service)
+{
+	int error;
+
+	error = worker_start(&service->core, &service->worker);
+	if (error)
+		return error;
+	error = events_add(service);
+	if (!error)
+		error = api_open(service);
+	if (!error) {
+		(void)sd_notify(0, "READY=1");
+		log_info("pagefoldd " PAGEFOLD_VERSION " ready, %s", service->socket_path);
+		error = sd_event_loop(service->event);
+	}
+	worker_stop(service->worker);
+	api_stop(service->api);
+	return error;
+}
+
+static int service_start(struct service *service)
+{
+	int error;
+
+	if (geteuid() != 0) {
+		log_error("pagefoldd must run as root: it reads other processes' memory and writes "
+			  "KSM's knobs");
+		return -EPERM;
+	}
+	error = directory_make(service->options->runtime_dir, 0755);
+	if (!error)
+		error = directory_make(service->options->state_dir, 0700);
+	if (!error)
+		error = core_start(service);
+	if (error)
+		return error;
+	error = service_loop(service);
+	core_close(&service->core);
+	return error;
+}
+
+int service_run(const struct options *options)
+{
+	struct service service = { .options = options };
+	int error;
+
+	error = signals_block();
+	if (!error)
+		error = interrupt_init(&service.interrupt);
+	if (error)
+		return error;
+	error = sd_event_new(&service.event);
+	service.attach_helper = attach_helper_find();
+	if (asprintf(&service.socket_path, "%s/api.sock", options->runtime_dir) < 0)
+		service.socket_path = NULL;
+	if (error >= 0)
+		error = service.attach_helper && service.socket_path ? service_start(&service)
+								     : -ENOMEM;
+	free(service.attach_helper);
+	free(service.socket_path);
+	free(service.policy_dir);
+	sd_event_unref(service.event);
+	interrupt_done(&service.interrupt);
+	return error;
+}

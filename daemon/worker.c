@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/worker.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "daemon/commands.h"
+#include "daemon/log.h"
+#include "daemon/pass.h"
+#include "daemon/visit.h"
+
+/* One of each command for a hundred VMs; more is somebody's loop. */
+#define REQUESTS_MOST 128
+
+/* --once gives up hoping after so many passes, and calls less than this share no progress. */
+#define ONCE_PASSES_MOST      20
+#define ONCE_PROGRESS_DIVISOR 100
+
+/* The longest single step without a heartbeat: a release batch against a process that does not answer waits
+ * out its deadline. */
+#define SILENCE_MOST_NS (120 * NS_PER_S)
+
+struct job {
+	struct api_request request;
+	api_done_fn done;
+	void *token;
+	struct api_outcome outcome;
+	struct job *next;
+};
+
+struct worker {
+	struct core *core;
+	pthread_t thread;
+	int event_fd;
+
+	pthread_mutex_t lock; /* for all below */
+	struct snapshot *snapshot;
+	struct job *waiting, *finished; /* in the order they came */
+	size_t job_count;
+	bool quit, once_done;
+	bool have_reload;
+	struct config reload_config;
+	struct policy_set reload_policies;
+};
+
+/* ---- shared ---- */
+
+static void job_append(struct job **list, struct job *job)
+{
+	while (*list)
+		list = &(*list)->next;
+	job->next = NULL;
+	*list = job;
+}
+
+static void worker_notify(struct worker *worker)
+{
+	const uint64_t one = 1;
+
+	if (write(worker->event_fd, &one, sizeof(one)) < 0)
+		return; /* full: readable anyway */
+}
+
+static void worker_publish(void *arg, struct snapshot *snapshot)
+{
+	struct worker *worker = arg;
+	struct snapshot *old;
+
+	pthread_mutex_lock(&worker->lock);
+	old = worker->snapshot;
+	worker->snapshot = snapshot;
+	pthread_mutex_unlock(&worker->lock);
+	snapshot_unref(old);
+}
+
+/* ---- the pass thread ---- */
+
+static struct job *job_take(struct worker *worker)
+{
+	struct job *job;
+
+	pthread_mutex_lock(&worker->lock);
+	job = worker->waiting;
+	if (job)
+		worker->waiting = job->next;
+	pthread_mutex_unlock(&worker->lock);
+	return job;
+}
+
+static void job_finish(struct worker *worker, struct job *job)
+{
+	pthread_mutex_lock(&worker->lock);
+	job_append(&worker->finished, job);
+	pthread_mutex_unlock(&worker->lock);
+	worker_notify(worker);
+}
+
+static bool worker_take_reload(struct worker *worker)
+{
+	struct core *core = worker->core;
+	bool taken;
+
+	pthread_mutex_lock(&worker->lock);
+	taken = worker->have_reload;
+	if (taken) {
+		config_done(&core->config);
+		policy_set_done(&core->policies);
+		core->config = worker->reload_config;
+		core->policies = worker->reload_policies;
+		core->index_stale = true;
+		worker->have_reload = false;
+	}
+	pthread_mutex_unlock(&worker->lock);
+	return taken;
+}
+
+static bool worker_must_quit(struct worker *worker)
+{
+	bool quit;
+
+	pthread_mutex_lock(&worker->lock);
+	quit = worker->quit;
+	pthread_mutex_unlock(&worker->lock);
+	return quit;
+}
+
+/* Answers are given after the snapshot that shows their effect is out. */
+static void worker_serve(struct worker *worker)
+{
+	struct job *served = NULL, *job;
+	int error;
+
+	interrupt_clear(worker->core->interrupt);
+	while ((job = job_take(worker))) {
+		commands_run(worker->core, &job->request, &job->outcome);
+		job_append(&served, job);
+	}
+	if (!served)
+		return;
+	error = pass_account_only(worker->core, worker_publish, worker);
+	if (error)
+		log_error("the books could not be brought up to date: %s", strerror(-error));
+	while (served) {
+		job = served;
+		served = job->next;
+		job_finish(worker, job);
+	}
+}
+
+static int64_t reclaimed_bytes(const struct core *core)
+{
+	int64_t bytes = 0;
+
+	for (size_t i = 0; i < core->registry.count; i++)
+		bytes += core->registry.targets[i]->reclaimed_bytes;
+	return bytes;
+}
+
+static void once_finish(struct worker *worker, const char *why)
+{
+	log_notice("--once: %s after %llu passes; %lld MiB reclaimed, folds stay", why,
+		(unsigned long long)worker->core->pass_number,
+		(long long)(reclaimed_bytes(worker->core) >> 20));
+	pthread_mutex_lock(&worker->lock);
+	worker->once_done = true;
+	pthread_mutex_unlock(&worker->lock);
+	worker_notify(worker);
+}
+
+/* True: there is nothing more to do for --once. */
+static bool once_judge(struct worker *worker, int64_t reclaimed_before)
+{
+	const struct core *core = worker->core;
+	const int64_t now = reclaimed_bytes(core);
+	const bool awaits = core->plan.fold_pages || visit_awaited_ns(core) != UINT64_MAX;
+
+	if (core->pass_number >= ONCE_PASSES_MOST)
+		once_finish(worker, "stopped");
+	else if (core->pass_number > 1 && core->blocked_by.count)
+		once_finish(worker, core->blocked_by.texts[0]);
+	else if (!awaits && now - reclaimed_before <= now / ONCE_PROGRESS_DIVISOR)
+		once_finish(worker, "nothing more to fold");
+	else
+		return false;
+	return true;
+}
+
+static uint64_t next_pass_ns(const struct core *core, uint64_t pass_started_ns)
+{
+	const uint64_t regular_ns = pass_started_ns + core->config.scan_interval_s * NS_PER_S;
+	const uint64_t awaited_ns = core->paused ? UINT64_MAX : visit_awaited_ns(core);
+
+	if (core->once)
+		return awaited_ns == UINT64_MAX ? 0 : awaited_ns;
+	return awaited_ns < regular_ns ? awaited_ns : regular_ns;
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *worker = arg;
+	struct core *core = worker->core;
+	bool idle = false; /* --once is done: only requests are served */
+
+	while (!worker_must_quit(worker)) {
+		const uint64_t started_ns = clock_monotonic_ns();
+		const int64_t before = reclaimed_bytes(core);
+		uint64_t next_ns;
+
+		worker_serve(worker);
+		if (!idle) {
+			const int error = pass_run(core, worker_publish, worker);
+
+			if (error)
+				log_error("pass %llu failed: %s; the next one starts anew",
+					(unsigned long long)core->pass_number, strerror(-error));
+			idle = core->once && !interrupt_raised(core->interrupt) &&
+				once_judge(worker, before);
+		}
+		next_ns = idle ? UINT64_MAX : next_pass_ns(core, started_ns);
+		while (!interrupt_sleep_until(core->interrupt, next_ns) &&
+			clock_monotonic_ns() < next_ns)
+			if (worker_take_reload(worker))
+				break;
+		(void)worker_take_reload(worker);
+	}
+	return NULL;
+}
+
+/* ---- the main thread ---- */
+
+int worker_start(struct core *core, struct worker **ret)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+	int error = -ENOMEM;
+
+	if (!worker)
+		return error;
+	worker->core = core;
+	worker->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (worker->event_fd < 0) {
+		error = -errno;
+		goto free_worker;
+	}
+	worker->snapshot = snapshot_new(); /* of a daemon that has not looked yet */
+	if (!worker->snapshot)
+		goto close_event;
+	pthread_mutex_init(&worker->lock, NULL);
+	error = -pthread_create(&worker->thread, NULL, worker_main, worker);
+	if (error)
+		goto drop_snapshot;
+	*ret = worker;
+	return 0;
+
+drop_snapshot:
+	pthread_mutex_destroy(&worker->lock);
+	snapshot_unref(worker->snapshot);
+close_event:
+	close_fd(worker->event_fd);
+free_worker:
+	free(worker);
+	return error;
+}
+
+static void jobs_cancel(struct job *jobs)
+{
+	while (jobs) {
+		struct job *next = jobs->next;
+
+		free(jobs->outcome.message);
+		jobs->done(jobs->token, (struct api_outcome){ .error = -ECANCELED });
+		free(jobs);
+		jobs = next;
+	}
+}
+
+void worker_stop(struct worker *worker)
+{
+	pthread_mutex_lock(&worker->lock);
+	worker->quit = true;
+	pthread_mutex_unlock(&worker->lock);
+	interrupt_raise(worker->core->interrupt);
+	pthread_join(worker->thread, NULL);
+
+	(void)worker_dispatch(worker);
+	jobs_cancel(worker->waiting);
+	if (worker->have_reload) {
+		config_done(&worker->reload_config);
+		policy_set_done(&worker->reload_policies);
+	}
+	snapshot_unref(worker->snapshot);
+	pthread_mutex_destroy(&worker->lock);
+	close_fd(worker->event_fd);
+	free(worker);
+}
+
+struct snapshot *worker_snapshot(struct worker *worker)
+{
+	struct snapshot *snapshot;
+
+	pthread_mutex_lock(&worker->lock);
+	snapshot = snapshot_ref(worker->snapshot);
+	pthread_mutex_unlock(&worker->lock);
+	return snapshot;
+}
+
+int worker_submit(
+	struct worker *worker, const struct api_request *request, api_done_fn done, void *token)
+{
+	struct job *job = calloc(1, sizeof(*job));
+	bool full;
+
+	if (!job)
+		return -ENOMEM;
+	*job = (struct job){ .request = *request, .done = done, .token = token };
+	pthread_mutex_lock(&worker->lock);
+	full = worker->job_count >= REQUESTS_MOST;
+	if (!full) {
+		worker->job_count++;
+		job_append(&worker->waiting, job);
+	}
+	pthread_mutex_unlock(&worker->lock);
+	if (full) {
+		free(job);
+		return -EBUSY;
+	}
+	interrupt_raise(worker->core->interrupt);
+	return 0;
+}
+
+int worker_reload(struct worker *worker, struct config *config, struct policy_set *policies)
+{
+	pthread_mutex_lock(&worker->lock);
+	if (worker->have_reload) {
+		config_done(&worker->reload_config);
+		policy_set_done(&worker->reload_policies);
+	}
+	worker->reload_config = *config;
+	worker->reload_policies = *policies;
+	worker->have_reload = true;
+	pthread_mutex_unlock(&worker->lock);
+	interrupt_wake(worker->core->interrupt);
+	return 0;
+}
+
+int worker_fd(const struct worker *worker)
+{
+	return worker->event_fd;
+}
+
+bool worker_dispatch(struct worker *worker)
+{
+	struct job *jobs;
+	uint64_t count;
+	bool once_done;
+
+	if (read(worker->event_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		log_warning("the pass thread's event cannot be read: %m");
+	pthread_mutex_lock(&worker->lock);
+	jobs = worker->finished;
+	worker->finished = NULL;
+	once_done = worker->once_done;
+	pthread_mutex_unlock(&worker->lock);
+	while (jobs) {
+		struct job *job = jobs;
+
+		jobs = job->next;
+		job->done(job->token, job->outcome);
+		free(job);
+		pthread_mutex_lock(&worker->lock);
+		worker->job_count--;
+		pthread_mutex_unlock(&worker->lock);
+	}
+	return once_done;
+}
+
+bool worker_is_alive(struct worker *worker)
+{
+	return interrupt_heartbeat_age_ns(worker->core->interrupt) < SILENCE_MOST_NS;
+}
