@@ -135,9 +135,11 @@ class GuestProgram:
     def __init__(self, guest, command, path):
         self._guest = guest
         self._path = path
-        # <> opens a FIFO without waiting for the other end, and keeps it from ever being at its end.
-        self.pid = int(guest.run(f"mkfifo {path}.in {path}.out; "
-                                 f"{command} <>{path}.in 1<>{path}.out 2>&1 & echo $!"))
+        # <> opens a FIFO without waiting for the other end. The sleep keeps both open, so that what
+        # a program said last can still be read when it has ended.
+        ends = f"<>{path}.in 1<>{path}.out 2>&1"
+        self.pid = int(guest.run(f"mkfifo {path}.in {path}.out; sleep 999999999 {ends} & "
+                                 f"{command} {ends} & echo $!"))
 
     def read_line(self, timeout=RUN_SECONDS):
         return self._guest.run(f"read -r line <{self._path}.out; echo \"$line\"", timeout).rstrip()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lab import paths
 
-# In the order they need each other; what is built into a kernel is not there and not needed.
+# What is built into a kernel is not there and not needed.
 DISK_MODULES = ("virtio", "virtio_ring", "virtio_pci_legacy_dev", "virtio_pci_modern_dev",
                 "virtio_pci", "virtio_blk", "crc16", "mbcache", "jbd2", "ext4")
 BUSYBOX = Path("/bin/busybox")
@@ -37,6 +37,8 @@ def _lay_out(root, with_disk):
     for name in ("bin", "sbin", "dev", "proc", "sys", "tmp", "modules"):
         (root / name).mkdir(parents=True)
     shutil.copy(paths.guest_program("agent"), root / "init")
+    for name in GUEST_PROGRAMS:
+        shutil.copy(paths.guest_program(name), root / "bin" / name)
     if with_disk:
         _copy_modules(root / "modules")
         return
@@ -45,12 +47,10 @@ def _lay_out(root, with_disk):
     for applet in applets.stdout.split():
         if applet != "busybox":
             (root / "bin" / applet).symlink_to("busybox")
-    for name in GUEST_PROGRAMS:
-        shutil.copy(paths.guest_program(name), root / "bin" / name)
 
 
 def _copy_modules(directory):
     modules = paths.DEPS / "kernel/modules"
-    found = {path.stem: path for path in modules.rglob("*.ko")}
-    for number, path in enumerate(found[name] for name in DISK_MODULES if name in found):
-        shutil.copy(path, directory / f"{number:02}.ko")
+    for path in modules.rglob("*.ko"):
+        if path.stem in DISK_MODULES:
+            shutil.copy(path, directory)

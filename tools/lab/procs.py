@@ -165,3 +165,17 @@ def corrupt(pid, address):
         byte = memory.read(1)[0]
         memory.seek(address)
         memory.write(bytes([byte ^ 1]))
+
+
+class Waiter:
+    """Waits for the end of a process that is not our child."""
+
+    def __init__(self, pid):
+        self._pidfd = os.pidfd_open(pid)
+
+    def wait_ended(self, timeout):
+        """Whether it has ended within so many seconds."""
+        try:
+            return bool(children.wait_readable([self._pidfd], time.monotonic() + timeout))
+        finally:
+            os.close(self._pidfd)

@@ -12,9 +12,11 @@
  * The same program loads the modules that Debian's kernel needs to reach its root disk and hands over
  * to it, when the kernel command line says lab.root=DEVICE.
  */
+#include <dirent.h>
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -220,21 +222,67 @@ static bool boot_option(const char *key, char *ret_value, size_t size)
 	return false;
 }
 
-/* /modules/00-first.ko, ... were numbered in the order they need. */
+static bool load_module(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool loaded = fd >= 0 && syscall(SYS_finit_module, fd, "", 0) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return loaded;
+}
+
+/* Everything in /modules. Which module needs which changes from kernel to kernel (virtio and virtio_ring
+ * swapped places), so each is tried again as long as another one got in meanwhile. */
 static void load_modules(void)
 {
-	char path[64];
+	struct dirent **entries;
+	int count = scandir("/modules", &entries, NULL, alphasort);
 
-	for (int i = 0; i < 100; i++) {
-		snprintf(path, sizeof path, "/modules/%02d.ko", i);
-		int fd = open(path, O_RDONLY | O_CLOEXEC);
+	for (bool progress = true; progress;) {
+		progress = false;
+		for (int i = 0; i < count; i++) {
+			char path[PATH_MAX];
 
-		if (fd < 0)
-			return;
-		if (syscall(SYS_finit_module, fd, "", 0) < 0)
-			warn("%s", path);
-		close(fd);
+			snprintf(path, sizeof path, "/modules/%s", entries[i]->d_name);
+			progress |= load_module(path);
+		}
 	}
+}
+
+static bool copy_file(const char *from, const char *to)
+{
+	char buffer[65536];
+	ssize_t got;
+	int in = open(from, O_RDONLY | O_CLOEXEC);
+	int out = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+	bool copied = in >= 0 && out >= 0;
+
+	while (copied && (got = read(in, buffer, sizeof buffer)) != 0)
+		copied = got > 0 && write_all(out, buffer, (size_t)got);
+	if (in >= 0)
+		close(in);
+	if (out >= 0)
+		close(out);
+	return copied;
+}
+
+/* Into a /run that systemd finds there and keeps: the image itself has nothing of ours but a unit that
+ * starts /run/lab/agent. */
+static void leave_programs(void)
+{
+	static const char *const programs[][2] = {
+		{ "/init", "/root/run/lab/agent" },
+		{ "/bin/memcheck", "/root/run/lab/memcheck" },
+		{ "/bin/filler", "/root/run/lab/filler" },
+	};
+
+	if (mount("tmpfs", "/root/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755") < 0)
+		err(1, "/run");
+	mkdir("/root/run/lab", 0755);
+	for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++)
+		if (!copy_file(programs[i][0], programs[i][1]))
+			err(1, "%s", programs[i][1]);
 }
 
 /* devtmpfs has the disk as soon as its driver has found it, which insmod waits for. */
@@ -246,6 +294,7 @@ static void hand_over(const char *root)
 	mkdir("/root", 0755);
 	if (mount(root, "/root", "ext4", 0, NULL) < 0)
 		err(1, "%s", root);
+	leave_programs();
 	umount2("/sys", MNT_DETACH);
 	mount("/dev", "/root/dev", NULL, MS_MOVE, NULL);
 	umount2("/proc", MNT_DETACH);
