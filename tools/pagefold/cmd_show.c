@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <stdio.h>
+
+#include "common/cleanup.h"
+#include "tools/pagefold/cli.h"
+#include "tools/pagefold/client.h"
+#include "tools/pagefold/output.h"
+
+static const struct {
+	const char *label, *key, *unit;
+	struct output_cell (*cell)(const json_t *value);
+} fields[] = {
+	{ "Name", "name", "", output_string },
+	{ "UUID", "uuid", "", output_string },
+	{ "Pid", "pid", "", output_integer },
+	{ "Kind", "kind", "", output_string },
+	{ "Mode", "mode", "", output_string },
+	{ "Group", "group", "", output_string },
+	{ "Hook", "hook", "", output_string },
+	{ "State", "state", "", output_string },
+	{ "RAM", "ram_bytes", " MiB", output_mib },
+	{ "Resident", "resident_bytes", " MiB", output_mib },
+	{ "Pages read", "pages_scanned", "", output_integer },
+	{ "Zero pages", "zero_pages", "", output_integer },
+	{ "Duplicates", "duplicate_pages", " pages", output_integer },
+	{ "Potential", "potential_bytes", " MiB more", output_mib },
+	{ "Reclaimed", "reclaimed_bytes", " MiB", output_mib },
+	{ "  zero pages", "reclaimed_zero_bytes", " MiB", output_mib },
+	{ "Exposure", "exposure_bytes", " MiB", output_mib },
+	{ "Broken folds", "cow_breaks_estimate", "", output_integer },
+	{ "Stall", "stall_seconds_estimate", " s", output_seconds },
+	{ "CPU", "cpu_seconds", " s", output_seconds },
+	{ "Huge pages", "hugepages_lost", " lost", output_integer },
+};
+
+static void print_fields(const json_t *vm)
+{
+	const char *reason = json_string_value(json_object_get(vm, "reason"));
+
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		const json_t *value = json_object_get(vm, fields[i].key);
+		const struct output_cell cell = fields[i].cell(value);
+
+		printf("%-14s%s%s\n", fields[i].label, cell.text,
+			json_is_null(value) ? "" : fields[i].unit);
+	}
+	if (!reason)
+		return;
+	printf("%-14s", "Reason");
+	output_text(stdout, reason);
+	putchar('\n');
+}
+
+static const struct output_column columns[] = {
+	{ "EXTENT", true, "start", output_address },
+	{ "MiB", true, "length", output_mib },
+	{ "PAGES READ", true, "pages_read", output_integer },
+	{ "ZERO", true, "zero_pages", output_integer },
+	{ "DUPLICATE", true, "duplicate_pages", output_integer },
+	{ "HUGE", false, "huge", output_yes_or_no },
+	{ "FOLDED", false, "folded", output_yes_or_no },
+};
+
+static void print_extents(const json_t *extents)
+{
+	if (json_array_size(extents) == 0)
+		return;
+	putchar('\n');
+	output_table(columns, ARRAY_SIZE(columns), extents);
+}
+
+enum cli_exit cmd_show(const struct cli *cli)
+{
+	_cleanup_free_ char *path = client_vm_path(cli->arguments[0], "");
+	json_t *answer;
+	const enum cli_exit r = client_request(cli, "GET", path, NULL, &answer);
+
+	if (r != CLI_DONE)
+		return r;
+	if (cli->json) {
+		output_json(answer);
+	} else {
+		print_fields(answer);
+		print_extents(json_object_get(answer, "extents"));
+	}
+	json_decref(answer);
+	return r;
+}
