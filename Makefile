@@ -73,6 +73,64 @@ $(BUILD)/tests/functional/helpers/%: tests/functional/helpers/%.c
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -static -o $@ $<
 
-.PHONY: all
+install: all ## install below DESTDIR and PREFIX; starts and enables nothing
+	install -D -m 755 $(BUILD)/pagefoldd $(DESTDIR)$(PREFIX)/sbin/pagefoldd
+	install -D -m 755 $(BUILD)/pagefold $(DESTDIR)$(PREFIX)/bin/pagefold
+	install -D -m 755 $(BUILD)/pagefold-attach $(DESTDIR)$(PREFIX)/libexec/pagefold/pagefold-attach
+	install -d $(DESTDIR)$(UNITDIR)
+	sed 's,@SBINDIR@,$(PREFIX)/sbin,g; s,@SYSCONFDIR@,$(SYSCONFDIR),g' daemon/pagefoldd.service.in \
+		>$(DESTDIR)$(UNITDIR)/pagefoldd.service
+	install -d $(DESTDIR)$(SYSCONFDIR)/pagefold/pagefold.conf.d $(DESTDIR)$(SYSCONFDIR)/pagefold/policy.d
+	test -e $(DESTDIR)$(SYSCONFDIR)/pagefold/pagefold.conf || \
+		install -m 644 daemon/pagefold.conf $(DESTDIR)$(SYSCONFDIR)/pagefold/pagefold.conf
+	for page in man/*.[1-8]; do \
+		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit 1; \
+	done
+
+check: deps-test ## run every test; needs root for most of them
+	@$(MAKE) --no-print-directory check-run
+
+check-run: all lab $(UNIT_TESTS)
+	@PAGEFOLD_BUILD=$(abspath $(BUILD)) tests/run
+
+check-unit: all $(UNIT_TESTS) ## run the unit tests only
+	@PAGEFOLD_BUILD=$(abspath $(BUILD)) tests/run --unit
+
+ASAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+
+check-asan: deps-test ## run every test with AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(MAKE) --no-print-directory check-run BUILD=$(BUILD)/asan SANITIZE='$(ASAN)' OPTIMIZE='-O1 -g'
+
+FUZZ_SECONDS ?= 30
+
+fuzz: deps-test ## run each fuzzer for FUZZ_SECONDS
+	@$(MAKE) --no-print-directory fuzz-build BUILD=$(BUILD)/fuzz CC=$(CLANG) \
+		SANITIZE='-fsanitize=fuzzer-no-link,address,undefined' OPTIMIZE='-O1 -g'
+	@tests/fuzz/run $(BUILD)/fuzz $(FUZZ_SECONDS)
+
+fuzz-build: $(FUZZERS)
+
+$(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(DAEMON_OBJS) $(GLUE_OBJS) $(HASHING_OBJS) \
+		$(filter-out %/main.o,$(ATTACH_OBJS)) $(COMMON_OBJS)
+	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS)
+
+bench: ## compare with ksmd flat out on real guests, side by side
+	@$(MAKE) --no-print-directory deps-bench
+	@$(MAKE) --no-print-directory all lab
+	@PAGEFOLD_BUILD=$(abspath $(BUILD)) $(PYTHON) tools/bench
+
+format: ## format the C sources
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+clean: ## remove what was built (what deps unpacked stays)
+	rm -rf $(BUILD)
+
+help: ## this list
+	@echo 'make [TARGET] [PREFIX=$(PREFIX)] [DESTDIR=] [BUILD=$(BUILD)] [V=1]'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | sort | column -t -s '|'
+
+include make/*.mk
+
+.PHONY: all install check check-run check-unit check-asan fuzz fuzz-build bench format clean help
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
