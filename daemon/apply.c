@@ -131,7 +131,7 @@ static void apply_observed_trims(struct core *core)
 		if (!target->mapped || target->policy.mode != MODE_OBSERVE || target->trimmed ||
 			!target_has_marks(target))
 			continue;
-		error = fold_trim(core, target, 1);
+		error = fold_trim(core, target, 1, false);
 		target->trimmed = !error;
 		if (error && error != -ESRCH)
 			text_set(&target->trouble, "its unfolded marks cannot be cleared: %s",
@@ -172,7 +172,7 @@ static void apply_trims(struct core *core)
 			continue;
 		error = guest_map(&core->root, &target->guest);
 		if (!error)
-			error = fold_trim(core, target, TRIM_RUN_PAGES);
+			error = fold_trim(core, target, TRIM_RUN_PAGES, true);
 		target->trimmed = false;
 		if (error && error != -ESRCH)
 			text_set(&target->trouble, "its leftovers cannot be un-marked: %s",
@@ -202,8 +202,10 @@ static int apply_folds(struct core *core, void (*before_burst)(void *arg), void 
 	if (result.end == BURST_STRANGER || result.end == BURST_TIMEOUT)
 		sentences_add(&core->warnings, "the last burst was %s", burst_end_text(result.end));
 	/* What an interrupted burst did not get to stays marked for the next one. */
-	if (result.end != BURST_INTERRUPTED)
-		apply_trims(core);
+	if (result.end == BURST_INTERRUPTED)
+		return 0;
+	apply_trims(core);
+	plan_drop_folds(&core->plan);
 	return 0;
 }
 

@@ -35,6 +35,9 @@ struct extent {
 	bool huge;            /* mapped by a huge page when last read */
 	bool was_huge;        /* it was when it was marked */
 	bool marked;          /* by us, and recorded */
+	bool fresh;           /* marked since the last trim: what of it folded is not known yet */
+	uint16_t promised;    /* pages the plan expected of the fresh mark */
+	uint16_t had;         /* pages folded before it */
 	uint8_t *shared_before; /* process targets: map counts at mark time, one a page; NULL: all 1 */
 };
 
@@ -51,6 +54,14 @@ static inline unsigned extent_first_page(const struct extent *extent)
 static inline unsigned extent_pages(const struct extent *extent)
 {
 	return (unsigned)((extent->end - extent->start) / PAGE_BYTES);
+}
+
+/* Pages our folding took out of private memory there: KSM pages and zero pages, as last looked at. */
+static inline uint16_t extent_folds(const struct extent *extent)
+{
+	const int zeros = extent->zero_after - extent->zero_before;
+
+	return (uint16_t)(extent->folded + (zeros > 0 ? zeros : 0));
 }
 
 /*

@@ -144,6 +144,13 @@ static void mark_job_done(struct mark_job *job)
 	free(job->is_new);
 }
 
+static void extent_promise(struct extent *extent, const struct plan_entry *entry)
+{
+	extent->fresh = true;
+	extent->had = extent_folds(extent);
+	extent->promised = entry->gain;
+}
+
 static int mark_job_init(struct mark_job *job, struct core *core, const struct plan *plan, size_t vm)
 {
 	struct target *target = core->registry.targets[vm];
@@ -163,6 +170,7 @@ static int mark_job_init(struct mark_job *job, struct core *core, const struct p
 		job->is_new[job->count] = !extent->marked;
 		if (!extent->marked && extent_prepare(target, extent) < 0)
 			continue; /* it changes under us: the next pass looks again */
+		extent_promise(extent, entry);
 		job->extents[job->count++] = extent;
 	}
 	return 0;

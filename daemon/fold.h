@@ -21,9 +21,10 @@ int fold_apply(struct core *core, const struct plan *plan, uint64_t *ret_marked)
 /*
  * After a burst: looks which pages of the target's marked extents are folded, un-marks whole extents
  * in which nothing is, and runs of at least min_run unfolded pages in the others, as far as the VMA
- * budget goes. Frees nothing, needs no memory. 0 or -errno.
+ * budget goes. fresh_only: only extents marked since their last trim. Frees nothing, needs no memory. 0 or
+ * -errno.
  */
-int fold_trim(struct core *core, struct target *target, unsigned min_run);
+int fold_trim(struct core *core, struct target *target, unsigned min_run, bool fresh_only);
 
 /* The request that brings an extent's huge-page advice back to what it was. False: nothing to do. */
 bool fold_advice_undo(const struct core *core, const struct extent *extent,

@@ -204,6 +204,7 @@ static bool extent_decide(const struct draft_vm *draft, const struct extent *ext
 	const unsigned skip =
 		extent->disappointed < DISAPPOINTED_MAX ? extent->disappointed : DISAPPOINTED_MAX;
 
+	entry->gain = (uint16_t)(gain > 0 ? gain : 0);
 	if (gain < threshold || pass % (UINT64_C(1) << skip))
 		return false;
 	if (extent->visits < 2) {
@@ -261,7 +262,7 @@ static int plan_add_vm(struct plan *plan, size_t *room, const struct draft *draf
 			if (vma_room < VMAS_PER_EXTENT)
 				continue; /* vm.max_map_count: the caller reports vma_room */
 			vma_room -= extent->marked ? 0 : VMAS_PER_EXTENT;
-			plan->fold_pages += (uint64_t)extent_gain(extent, vm->counts[e]);
+			plan->fold_pages += entry.gain;
 		}
 		error = plan_add(plan, room, &entry);
 	}
@@ -294,6 +295,20 @@ void plan_done(struct plan *plan)
 		free(plan->entries[i].vm_name);
 	free(plan->entries);
 	*plan = (struct plan){ 0 };
+}
+
+void plan_drop_folds(struct plan *plan)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < plan->count; i++) {
+		if (plan->entries[i].action == PLAN_FOLD)
+			free(plan->entries[i].vm_name);
+		else
+			plan->entries[kept++] = plan->entries[i];
+	}
+	plan->count = kept;
+	plan->fold_pages = 0;
 }
 
 int plan_copy(const struct plan *plan, struct plan *ret)

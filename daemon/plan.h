@@ -42,7 +42,8 @@ struct plan_entry {
 	char *vm_name;
 	pid_t pid;
 	uint64_t start, length;
-	uint16_t twins, zeros; /* predicted pages */
+	uint16_t twins, zeros; /* pages there */
+	uint16_t gain;         /* of them, predicted to fold */
 	bool huge;             /* a huge page is lost by it */
 	const char *reason;    /* static */
 };
@@ -62,6 +63,8 @@ unsigned plan_threshold_pages(enum policy_hugepages hugepages);
  * recounts; the counts in the extents are not.
  */
 int plan_make(const struct plan_vm *vms, size_t vm_count, uint64_t pass, struct plan *ret);
+/* The PLAN_FOLD entries were carried out. */
+void plan_drop_folds(struct plan *plan);
 /* A copy of its own. 0 or -ENOMEM. */
 int plan_copy(const struct plan *plan, struct plan *ret);
 void plan_done(struct plan *plan);

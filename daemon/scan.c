@@ -45,19 +45,6 @@ static void runs_fingerprint(const struct scanner *scanner, size_t run_count, ui
 	}
 }
 
-static void extent_count_states(struct extent *extent)
-{
-	extent->pages_read = extent->zeros = 0;
-	if (!extent->prints)
-		return;
-	for (unsigned page = 0; page < EXTENT_PAGES; page++) {
-		const enum page_state state = extent_prints_state(extent->prints, page);
-
-		extent->pages_read = (uint16_t)(extent->pages_read + (state != PAGE_ABSENT));
-		extent->zeros = (uint16_t)(extent->zeros + (state == PAGE_ZERO));
-	}
-}
-
 static unsigned prints_changed(const struct extent_prints *then, const struct extent_prints *now)
 {
 	static const struct extent_prints nothing;
@@ -69,6 +56,7 @@ static unsigned prints_changed(const struct extent_prints *then, const struct ex
 static void extent_take_visit(struct extent *extent, struct extent_prints *prints)
 {
 	const unsigned changed = extent->visits ? prints_changed(extent->prints, prints) : 0;
+	struct extent_tally tally = { 0 };
 
 	free(extent->prints);
 	extent->prints = prints;
@@ -77,7 +65,10 @@ static void extent_take_visit(struct extent *extent, struct extent_prints *print
 	extent->quiet = (uint8_t)(changed ? 0 : extent->quiet + (extent->quiet < UINT8_MAX));
 	if (extent->visits < UINT8_MAX)
 		extent->visits++;
-	extent_count_states(extent);
+	if (prints)
+		tally = extent_prints_tally(prints);
+	extent->pages_read = tally.pages;
+	extent->zeros = tally.zeros;
 }
 
 static int fork_shared_drop(

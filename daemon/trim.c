@@ -88,11 +88,6 @@ static int trim_whole(struct trim *trim, const struct extent *extent)
 	return error;
 }
 
-static bool extent_has_folds(const struct extent *extent)
-{
-	return extent->folded || extent->zero_after > extent->zero_before;
-}
-
 static int trim_extent(struct trim *trim, struct extent *extent)
 {
 	uint8_t tenures[EXTENT_PAGES];
@@ -101,27 +96,40 @@ static int trim_extent(struct trim *trim, struct extent *extent)
 
 	if (error)
 		return error;
-	return extent_has_folds(extent) ? trim_runs(trim, extent, tenures)
-					: trim_whole(trim, extent);
+	return extent_folds(extent) ? trim_runs(trim, extent, tenures)
+				    : trim_whole(trim, extent);
+}
+
+/* What keeps its promise is tried again as soon as there is more; what does not, ever less often. */
+static void extent_judge(struct extent *extent)
+{
+	if (extent_folds(extent) - extent->had >= extent->promised / 2)
+		extent->disappointed = 0;
+	else if (extent->disappointed < UINT8_MAX)
+		extent->disappointed++;
 }
 
 /* Only now that the kernel has carried it out are the emptied extents no longer ours. */
-static void trim_forget_empty(struct target *target)
+static void trim_finish(struct target *target, bool fresh_only)
 {
 	for (size_t i = 0; i < target->guest.map.count; i++) {
 		struct extent *extent = &target->guest.map.extents[i];
 
-		if (!extent->marked || extent_has_folds(extent))
+		if (!extent->marked || (fresh_only && !extent->fresh))
+			continue;
+		if (extent->fresh)
+			extent_judge(extent);
+		extent->fresh = false;
+		extent->due_ns = 0; /* zero folds are not there to be read any more: count anew */
+		if (extent_folds(extent))
 			continue;
 		extent->marked = false;
 		free(extent->shared_before);
 		extent->shared_before = NULL;
-		if (extent->disappointed < UINT8_MAX)
-			extent->disappointed++;
 	}
 }
 
-int fold_trim(struct core *core, struct target *target, unsigned min_run)
+int fold_trim(struct core *core, struct target *target, unsigned min_run, bool fresh_only)
 {
 	struct trim trim = {
 		.core = core,
@@ -131,13 +139,16 @@ int fold_trim(struct core *core, struct target *target, unsigned min_run)
 	};
 	int error = means_attach(core, target);
 
-	for (size_t i = 0; !error && i < target->guest.map.count; i++)
-		if (target->guest.map.extents[i].marked)
-			error = trim_extent(&trim, &target->guest.map.extents[i]);
+	for (size_t i = 0; !error && i < target->guest.map.count; i++) {
+		struct extent *extent = &target->guest.map.extents[i];
+
+		if (extent->marked && (extent->fresh || !fresh_only))
+			error = trim_extent(&trim, extent);
+	}
 	if (!error && trim.count)
 		error = means_advise(core, target, trim.requests, trim.count);
 	if (!error) {
-		trim_forget_empty(target);
+		trim_finish(target, fresh_only);
 		error = core_record(core);
 	}
 	free(trim.requests);
