@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reads guest memory in few large process_vm_readv calls. It is the caller's business to hand in only
- * pages that are there (pagemap_readable_runs): a read of a hole or of a swapped page would fault it in.
- * Between the two looks a page may still go; then at most that page is faulted in.
+ * Reads guest memory in few large process_vm_readv calls. It is the caller's business to hand in
+ * only pages that are there (pagemap_readable_runs): a read of a hole or of a swapped page would
+ * fault it in. Between the two looks a page may still go; then at most that page is faulted in.
  */
 #ifndef PAGEFOLD_GLUE_GUEST_READER_H
 #define PAGEFOLD_GLUE_GUEST_READER_H
@@ -16,8 +16,8 @@
 /*
  * Reads the runs one after the other into buffer (which must hold them all) and sets
  * present[i] to 1 for page i of the buffer, or to 0 where the page could not be read (unmapped
- * meanwhile); its bytes are undefined then. present has one byte a page. -ESRCH: the process ended, nothing of the buffer may
- * be used. -EPERM: refused (Yama, LSM, credentials).
+ * meanwhile); its bytes are undefined then. present has one byte a page. -ESRCH: the process ended,
+ * nothing of the buffer may be used. -EPERM: refused (Yama, LSM, credentials).
  */
 int guest_reader_read(const struct process *process, const struct page_run *runs, size_t run_count,
 	void *buffer, uint8_t *present);

@@ -20,9 +20,9 @@ int host_root_open(const char *prefix, struct host_root *ret);
 void host_root_done(struct host_root *root);
 
 /*
- * The whole of a small text file, NUL-terminated, in memory the caller frees; ret_length may be NULL.
- * path is relative to /proc or /sys. -errno of the open or read; -ESRCH where /proc says the process
- * is gone; -EFBIG beyond 64 MiB.
+ * The whole of a small text file, NUL-terminated, in memory the caller frees; ret_length may be
+ * NULL. path is relative to /proc or /sys. -errno of the open or read; -ESRCH where /proc says the
+ * process is gone; -EFBIG beyond 64 MiB.
  */
 int host_root_read_proc(
 	const struct host_root *root, const char *path, char **ret_text, size_t *ret_length);

@@ -31,8 +31,8 @@ struct ksm_counters {
 /* -ENOENT: no KSM in this kernel. */
 int ksm_knobs_read(const struct host_root *root, struct ksm_knobs *ret);
 /* Writes what differs from what is there; run is written last when it starts ksmd, first when it
- * stops it; the advisor before the knobs it would overwrite. The first error is returned, the rest is
- * written all the same. */
+ * stops it; the advisor before the knobs it would overwrite. The first error is returned, the rest
+ * is written all the same. */
 int ksm_knobs_write(const struct host_root *root, const struct ksm_knobs *knobs);
 bool ksm_knobs_equal(const struct ksm_knobs *a, const struct ksm_knobs *b);
 int ksm_run_write(const struct host_root *root, int run);
@@ -44,7 +44,8 @@ int ksm_full_scans_read(const struct host_root *root, uint64_t *ret);
  * -EWOULDBLOCK: another process drives. */
 int ksm_driver_lock(const struct host_root *root, int *ret_fd);
 
-/* CPU time of the kernel thread ksmd since boot; *inout_pid caches its pid (0 at first). -ESRCH: none. */
+/* CPU time of the kernel thread ksmd since boot; *inout_pid caches its pid (0 at first).
+ * -ESRCH: there is none. */
 int ksmd_cpu_ns_read(const struct host_root *root, pid_t *inout_pid, uint64_t *ret_ns);
 
 enum tristate { TRISTATE_UNKNOWN = -1, TRISTATE_NO = 0, TRISTATE_YES = 1 };
@@ -55,7 +56,8 @@ struct process_ksm {
 	enum tristate merge_any; /* PR_SET_MEMORY_MERGE */
 };
 
-/* Text of /proc/PID/ksm_stat, "name value" or "name: yes|no" lines, unknown ones skipped. Never fails. */
+/* Text of /proc/PID/ksm_stat, "name value" or "name: yes|no" lines, unknown ones skipped.
+ * Never fails. */
 void process_ksm_parse(const char *text, struct process_ksm *ret);
 /* -ENOENT where the kernel has no ksm_stat. */
 int process_ksm_read(const struct host_root *root, pid_t pid, struct process_ksm *ret);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The state of a process's pages, without touching one: PAGEMAP_SCAN (Linux 6.7), or /proc/PID/pagemap
- * with /proc/kpageflags where that is missing or disabled. One struct serves one thread.
+ * The state of a process's pages, without touching one: PAGEMAP_SCAN (Linux 6.7), or
+ * /proc/PID/pagemap with /proc/kpageflags where that is missing or disabled. One struct serves one
+ * thread.
  */
 #ifndef PAGEFOLD_GLUE_PAGEMAP_H
 #define PAGEFOLD_GLUE_PAGEMAP_H
@@ -20,18 +21,18 @@ struct pagemap {
 	bool have_scan;
 };
 
-/* A run of neighbouring pages that can be read without a fault: present, not swapped, not the kernel's
- * zero page. */
+/* A run of neighbouring pages that can be read without a fault: present, not swapped, not the
+ * kernel's zero page. */
 struct page_run {
 	uint64_t start, end;
-	bool huge; /* mapped by a PMD; in the fallback: 2 MiB of one huge page in place and in order */
+	bool huge; /* mapped by a PMD; in the fallback: a whole huge page in place */
 };
 
 struct page_counts {
-	uint64_t present;    /* without the zero page */
-	uint64_t zero_page;  /* mapped to the kernel's zero page */
+	uint64_t present;   /* without the zero page */
+	uint64_t zero_page; /* mapped to the kernel's zero page */
 	uint64_t swapped;
-	uint64_t huge;       /* pages inside PMD-mapped huge pages */
+	uint64_t huge; /* pages inside PMD-mapped huge pages */
 };
 
 /*
@@ -43,8 +44,8 @@ void pagemap_done(struct pagemap *pagemap);
 
 /*
  * Whatever follows answers about the address space the process had at pagemap_open(): -ESRCH, on
- * some kernels nothing present, once it has ended or executed another program. Addresses that are not page-aligned, or
- * start >= end: -EINVAL.
+ * some kernels nothing present, once it has ended or executed another program. Addresses that are
+ * not page-aligned, or start >= end: -EINVAL.
  */
 
 /*
@@ -55,8 +56,7 @@ int pagemap_readable_runs(struct pagemap *pagemap, uint64_t start, uint64_t end,
 	struct page_run *runs, size_t max_runs, size_t *ret_count, uint64_t *ret_walked);
 
 /* Adds to nothing: *ret is the counts of [start, end). */
-int pagemap_count(
-	struct pagemap *pagemap, uint64_t start, uint64_t end, struct page_counts *ret);
+int pagemap_count(struct pagemap *pagemap, uint64_t start, uint64_t end, struct page_counts *ret);
 
 /* One page as /proc/kpageflags and kpagecount see it. */
 struct page_frame {
@@ -68,7 +68,7 @@ struct page_frame {
 	bool exclusive;    /* pagemap bit 56: mapped by this process only */
 };
 
-/* pages consecutive frames from start on. -EPERM without CAP_SYS_ADMIN (frame numbers are hidden). */
+/* pages consecutive frames from start on. -EPERM without CAP_SYS_ADMIN: numbers are hidden. */
 int pagemap_frames(
 	struct pagemap *pagemap, uint64_t start, size_t pages, struct page_frame *ret_frames);
 
@@ -76,7 +76,7 @@ int pagemap_frames(
 enum page_tenure {
 	PAGE_NOT_PRESENT,
 	PAGE_OWN,    /* mapped by this process only */
-	PAGE_SHARED, /* mapped more than once: a KSM page, the kernel's zero page, or shared by fork */
+	PAGE_SHARED, /* mapped more than once: KSM page, kernel's zero page, or shared by fork */
 };
 
 /* One byte (enum page_tenure) for each of the consecutive pages from start on; at most 512. */

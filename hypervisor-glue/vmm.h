@@ -22,17 +22,17 @@ struct qemu_cmdline {
 	char uuid[VMM_UUID_BYTES]; /* -uuid, canonical lower case; anything else is dropped */
 	uint64_t ram_bytes;        /* -m; QEMU's default unit is MiB */
 	bool incoming;             /* -incoming was given: guest RAM may still be arriving */
-	bool confidential;         /* SEV, TDX or s390 PV guest object: RAM is encrypted or guest_memfd */
+	bool confidential; /* SEV, TDX or s390 PV guest object: RAM is encrypted or guest_memfd */
 };
 
 struct vmm {
 	struct process_id id;
 	bool is_qemu;
-	bool has_vfio; /* holds a VFIO or iommufd descriptor: RAM is pinned */
+	bool has_vfio;               /* holds a VFIO, iommufd or vDPA descriptor: RAM is pinned */
 	struct qemu_cmdline cmdline; /* name falls back to comm */
 };
 
-/* cmdline: the bytes of /proc/PID/cmdline, NUL-separated. Never fails: what is malformed is empty. */
+/* cmdline: the bytes of /proc/PID/cmdline, NUL-separated. Never fails: the malformed is empty. */
 void qemu_cmdline_parse(const char *cmdline, size_t length, struct qemu_cmdline *ret);
 
 /* Every VMM on the host, by ascending pid, in memory the caller frees. A process that ends while it

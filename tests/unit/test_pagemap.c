@@ -256,6 +256,33 @@ static void test_frames_tell_who_maps_what(void **state)
 	child_stop(&child);
 }
 
+static void test_tenures_tell_own_pages_from_shared_ones(void **state)
+{
+	uint8_t tenures[512];
+	struct pagemap pagemap;
+	struct child child;
+
+	(void)state;
+	child_start(&child, lay_out, NULL);
+	assert_int_equal(pagemap_open(&root, child.pid, false, &pagemap), 0);
+	assert_int_equal(
+		pagemap_tenures(&pagemap, reserved_address(&reserved, SCATTERED_EXTENT * EXTENT),
+			PAGES, tenures),
+		0);
+	for (size_t page = 0; page < PAGES; page++)
+		assert_int_equal(tenures[page], page % 3 == 0 ? PAGE_OWN : PAGE_NOT_PRESENT);
+	assert_int_equal(pagemap_tenures(&pagemap,
+				 reserved_address(&reserved, ZERO_EXTENT * EXTENT), PAGES, tenures),
+		0);
+	for (size_t page = 0; page < PAGES; page++)
+		assert_int_equal(tenures[page], PAGE_SHARED);
+	assert_int_equal(
+		pagemap_tenures(&pagemap, reserved_address(&reserved, 0), PAGES + 1, tenures),
+		-EINVAL);
+	pagemap_done(&pagemap);
+	child_stop(&child);
+}
+
 static void test_hostile_ranges_are_refused(void **state)
 {
 	const uint64_t page = reserved_address(&reserved, 0);
@@ -376,6 +403,7 @@ int main(void)
 		cmocka_unit_test(test_scan_and_fallback_see_the_same_runs),
 		cmocka_unit_test(test_neighbouring_pages_are_one_run),
 		cmocka_unit_test(test_frames_tell_who_maps_what),
+		cmocka_unit_test(test_tenures_tell_own_pages_from_shared_ones),
 		cmocka_unit_test(test_hostile_ranges_are_refused),
 		cmocka_unit_test(test_process_that_ended_has_no_pages),
 		cmocka_unit_test(test_merged_pages_are_readable_and_share_frames),
