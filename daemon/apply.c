@@ -201,8 +201,8 @@ static int apply_folds(struct core *core, void (*before_burst)(void *arg), void 
 		(unsigned long long)result.scans, (unsigned long long)(result.wall_ns / NS_PER_MS));
 	if (result.end == BURST_STRANGER || result.end == BURST_TIMEOUT)
 		sentences_add(&core->warnings, "the last burst was %s", burst_end_text(result.end));
-	/* What an interrupted burst did not get to stays marked for the next one. */
-	if (result.end == BURST_INTERRUPTED)
+	/* What a burst that was cut short did not get to stays marked for the next one. */
+	if (result.end == BURST_INTERRUPTED || result.end == BURST_STRANGER)
 		return 0;
 	apply_trims(core);
 	plan_drop_folds(&core->plan);

@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "daemon/json_text.h"
 #include "daemon/snapshot.h"
 
 json_t *snapshot_status_json(const struct snapshot *snapshot);
@@ -12,7 +13,5 @@ json_t *snapshot_vms_json(const struct snapshot *snapshot);
 json_t *snapshot_vm_json(const struct snapshot_vm *vm, bool with_extents);
 json_t *snapshot_plan_json(const struct snapshot *snapshot);
 json_t *snapshot_policy_json(const struct snapshot_vm *vm);
-/* A JSON string of any bytes: what is not UTF-8 becomes U+FFFD. */
-json_t *json_text(const char *text);
 
 #endif
