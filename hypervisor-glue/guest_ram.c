@@ -20,6 +20,8 @@ const char *ram_verdict_text(enum ram_verdict verdict)
 		[RAM_MERGEABLE] = "private memory that KSM can merge",
 		[RAM_SHARED] = "shared memory (share=on, memfd, vhost-user): KSM merges private "
 			       "anonymous memory only",
+		[RAM_FILE] = "a private mapping of a file, of which KSM could only merge what the "
+			     "guest has written",
 		[RAM_HUGETLB] = "backed by hugetlbfs, which KSM never merges",
 		[RAM_PINNED] = "pinned for device passthrough: KSM skips every page that a device "
 			       "may write to",
@@ -43,6 +45,8 @@ static enum ram_verdict verdict_of(const struct vma *vma, const struct guest_ram
 		return RAM_DEVICE;
 	if (vma->shared)
 		return RAM_SHARED;
+	if (vma->backing == VMA_FILE)
+		return RAM_FILE;
 	if (vma->flags & VMA_UFFD)
 		return RAM_UFFD;
 	if (hints->confidential)
@@ -62,9 +66,7 @@ static bool is_wanted(const struct vma *vma, const struct guest_ram_hints *hints
 		return false;
 	if (!hints->is_vm)
 		return is_private_anonymous(vma);
-	if (vma->executable) /* TCG's translation buffer */
-		return false;
-	return is_private_anonymous(vma) || vma->shared || (vma->flags & VMA_HUGETLB);
+	return !vma->heap && !vma->executable; /* executable: TCG's translation buffer */
 }
 
 /* VMAs first to last - 1, without a gap, of one backing and with one verdict. */
@@ -116,16 +118,28 @@ static bool block_find_declared(
 	return false;
 }
 
-static bool block_is_advised(const struct vma *vmas, const struct block *block)
+static bool is_advised(const struct vma *vma)
 {
-	for (size_t i = block->first; i < block->last; i++)
-		if (vmas[i].flags & (VMA_MERGEABLE | VMA_HUGEPAGE))
-			return true;
-	return false;
+	return vma->flags & (VMA_MERGEABLE | VMA_HUGEPAGE | VMA_NOHUGEPAGE);
 }
 
+/* A small block is RAM only where it was advised: its ends that were not are somebody else's. */
+static bool block_trim_to_advised(const struct vma *vmas, struct block *block)
+{
+	bool ours = false;
+
+	while (block->first < block->last && !is_advised(&vmas[block->first]))
+		block->first++;
+	while (block->first < block->last && !is_advised(&vmas[block->last - 1]))
+		block->last--;
+	for (size_t i = block->first; i < block->last; i++)
+		ours |= (vmas[i].flags & (VMA_MERGEABLE | VMA_HUGEPAGE)) != 0;
+	return ours;
+}
+
+/* Whether it is RAM, and how much of it. */
 static bool block_counts(
-	const struct vma *vmas, const struct block *block, const struct guest_ram_hints *hints)
+	const struct vma *vmas, struct block *block, const struct guest_ram_hints *hints)
 {
 	const uint64_t bytes = vmas[block->last - 1].end - vmas[block->first].start;
 
@@ -135,8 +149,9 @@ static bool block_counts(
 		return true;
 	if (block->verdict == RAM_DEVICE) /* a passed-through device's own memory is not RAM */
 		return false;
-	return bytes >= RAM_BLOCK_MIN_BYTES ||
-	       (is_private_anonymous(&vmas[block->first]) && block_is_advised(vmas, block));
+	if (bytes >= RAM_BLOCK_MIN_BYTES)
+		return true;
+	return is_private_anonymous(&vmas[block->first]) && block_trim_to_advised(vmas, block);
 }
 
 struct range_list {
@@ -144,15 +159,15 @@ struct range_list {
 	size_t count;
 };
 
-static void range_list_add(struct range_list *list, const struct vma *vmas,
-	const struct block *block, const struct guest_ram_hints *hints)
+static void range_list_add(struct range_list *list, const struct vma *vmas, struct block block,
+	const struct guest_ram_hints *hints)
 {
-	if (block->first == block->last || !block_counts(vmas, block, hints))
+	if (block.first == block.last || !block_counts(vmas, &block, hints))
 		return;
 	list->ranges[list->count++] = (struct ram_range){
-		.start = vmas[block->first].start,
-		.end = vmas[block->last - 1].end,
-		.verdict = block->verdict,
+		.start = vmas[block.first].start,
+		.end = vmas[block.last - 1].end,
+		.verdict = block.verdict,
 	};
 }
 
@@ -166,14 +181,14 @@ static void range_list_add_parts(struct range_list *list, const struct vma *vmas
 	struct block before = *block, declared, behind = *block;
 
 	if (!hints->is_vm || !block_find_declared(vmas, block, hints->ram_bytes, &declared)) {
-		range_list_add(list, vmas, block, hints);
+		range_list_add(list, vmas, *block, hints);
 		return;
 	}
 	before.last = declared.first;
 	behind.first = declared.last;
-	range_list_add(list, vmas, &before, hints);
-	range_list_add(list, vmas, &declared, hints);
-	range_list_add(list, vmas, &behind, hints);
+	range_list_add(list, vmas, before, hints);
+	range_list_add(list, vmas, declared, hints);
+	range_list_add(list, vmas, behind, hints);
 }
 
 int guest_ram_map(const struct vma *vmas, size_t vma_count, const struct guest_ram_hints *hints,

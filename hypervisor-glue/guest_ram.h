@@ -17,6 +17,7 @@
 enum ram_verdict {
 	RAM_MERGEABLE, /* KSM could */
 	RAM_SHARED,    /* MAP_SHARED: share=on, memfd, vhost-user */
+	RAM_FILE,      /* MAP_PRIVATE of a file: only what the guest wrote is anonymous */
 	RAM_HUGETLB,
 	RAM_PINNED,       /* VFIO holds references on every page */
 	RAM_UFFD,         /* userfaultfd registered: post-copy under way */
@@ -45,9 +46,9 @@ struct guest_ram_hints {
  *
  * For a VM: anonymous private writable memory that the VMM advised as guest RAM (hg, or mg) or that
  * is as large as the declared RAM, or at least 16 MiB (what one backend or hot-plugged DIMM has at
- * the least); executable memory (TCG's translation buffer) never. Shared and hugetlb memory of at
- * least that size is reported with its verdict. For a process: every private anonymous writable
- * mapping of 64 KiB or more, heap included, stacks not.
+ * the least); the heap and executable memory (TCG's translation buffer) never. Shared, hugetlb and
+ * file-backed memory of at least that size is reported with its verdict. For a process: every
+ * private anonymous writable mapping of 64 KiB or more, heap included, stacks not.
  */
 int guest_ram_map(const struct vma *vmas, size_t vma_count, const struct guest_ram_hints *hints,
 	struct ram_range **ret_ranges, size_t *ret_count);

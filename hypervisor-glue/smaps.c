@@ -127,6 +127,7 @@ static int parse_header(struct cursor line, struct vma *ret)
 	if (vma.start >= vma.end || ((vma.start | vma.end) & PAGE_MASK))
 		return -EINVAL;
 	vma.backing = backing_of(&line, inode);
+	vma.heap = vma.backing == VMA_ANONYMOUS && STARTS_WITH(&line, "[heap]");
 	vma.memfd = vma.backing == VMA_FILE && STARTS_WITH(&line, "/memfd:");
 	*ret = vma;
 	return 0;

@@ -33,6 +33,7 @@ struct vma {
 	uint64_t start, end;
 	bool readable, writable, executable, shared;
 	enum vma_backing backing;
+	bool heap;  /* [heap]: what brk() gave */
 	bool memfd; /* path starts with /memfd: (shared memory, guest_memfd) */
 	uint32_t flags;
 	uint64_t rss_bytes, pss_bytes, anonymous_bytes, anon_huge_bytes, swap_bytes;

@@ -103,8 +103,8 @@ static void test_guest_ram_split_by_marks_is_one_range(void **state)
 	const struct vma vmas[] = {
 		anonymous(0, MIB(2), VMA_HUGEPAGE),
 		anonymous(MIB(2), MIB(4), VMA_MERGEABLE | VMA_NOHUGEPAGE),
-		anonymous(MIB(4), MIB(6), VMA_NOHUGEPAGE),
-		anonymous(MIB(6), MIB(8), 0),
+		anonymous(MIB(4), MIB(6), 0),
+		anonymous(MIB(6), MIB(8), VMA_NOHUGEPAGE),
 	};
 
 	(void)state;
@@ -202,14 +202,41 @@ static void test_guest_ram_hugetlb_is_ineligible_shared_or_not(void **state)
 	assert_one(&vma, 1, &vm, (struct ram_range){ 0, MIB(64), RAM_HUGETLB });
 }
 
-static void test_guest_ram_private_file_is_none(void **state)
+static void test_guest_ram_private_file_is_ineligible(void **state)
 {
 	struct vma vma = anonymous(0, MIB(64), VMA_HUGEPAGE);
 
 	(void)state;
 	vma.backing = VMA_FILE;
-	assert_none(&vma, 1, &vm);
+	assert_one(&vma, 1, &vm, (struct ram_range){ 0, MIB(64), RAM_FILE });
 	assert_none(&vma, 1, &plain);
+	vma.end = vma.start + MIB(8); /* a library's data */
+	assert_none(&vma, 1, &vm);
+}
+
+static void test_guest_ram_is_never_in_the_heap(void **state)
+{
+	struct vma vma = anonymous(0, MIB(64), VMA_HUGEPAGE);
+
+	(void)state;
+	vma.heap = true;
+	assert_none(&vma, 1, &vm);
+	assert_one(&vma, 1, &plain, (struct ram_range){ 0, MIB(64), RAM_MERGEABLE });
+}
+
+static void test_guest_ram_small_block_is_cut_to_what_was_advised(void **state)
+{
+	const struct vma vmas[] = {
+		anonymous(0, MIB(1), 0),
+		anonymous(MIB(1), MIB(2), VMA_NOHUGEPAGE),
+		anonymous(MIB(2), MIB(3), 0),
+		anonymous(MIB(3), MIB(4), VMA_MERGEABLE),
+		anonymous(MIB(4), MIB(5), 0),
+	};
+
+	(void)state;
+	assert_one(vmas, 5, &vm, (struct ram_range){ MIB(1), MIB(4), RAM_MERGEABLE });
+	assert_none(vmas, 3, &vm); /* nh alone: a thread's stack, or memory of a library */
 }
 
 static void test_guest_ram_of_devices_is_not_ram(void **state)
@@ -312,7 +339,9 @@ int main(void)
 		cmocka_unit_test(test_guest_ram_read_only_memory_is_none),
 		cmocka_unit_test(test_guest_ram_shared_memfd_is_ineligible),
 		cmocka_unit_test(test_guest_ram_hugetlb_is_ineligible_shared_or_not),
-		cmocka_unit_test(test_guest_ram_private_file_is_none),
+		cmocka_unit_test(test_guest_ram_private_file_is_ineligible),
+		cmocka_unit_test(test_guest_ram_is_never_in_the_heap),
+		cmocka_unit_test(test_guest_ram_small_block_is_cut_to_what_was_advised),
 		cmocka_unit_test(test_guest_ram_of_devices_is_not_ram),
 		cmocka_unit_test(test_guest_ram_of_a_special_vm_never_merges),
 		cmocka_unit_test(test_guest_ram_is_split_where_the_verdict_changes),

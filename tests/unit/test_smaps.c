@@ -94,6 +94,8 @@ static void test_smaps_name_tells_the_backing(void **state)
 		assert_int_equal(list.count, 1);
 		assert_int_equal(list.vmas[0].backing, cases[i].backing);
 		assert_int_equal(list.vmas[0].memfd, cases[i].memfd);
+		assert_int_equal(list.vmas[0].heap,
+			list.vmas[0].backing == VMA_ANONYMOUS && strstr(text, "[heap]"));
 		assert_int_equal(list.vmas[0].flags, 0);
 		assert_true(list.vmas[0].shared && list.vmas[0].executable);
 		assert_false(list.has_ksm);
