@@ -91,7 +91,9 @@ static int set_group(struct policy *policy, const char *value, char reason[REASO
 			value, POLICY_GROUP_BYTES - 1);
 		return -EINVAL;
 	}
-	memcpy(policy->group, value, length + 1);
+	/* To its end: policies are compared as a whole. */
+	memset(policy->group, 0, sizeof(policy->group));
+	memcpy(policy->group, value, length);
 	return 0;
 }
 

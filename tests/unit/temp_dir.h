@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 struct temp_dir {
-	char path[64];
+	char path[96];
 };
 
 static inline struct temp_dir temp_dir_make(void)
