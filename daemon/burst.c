@@ -12,10 +12,12 @@
 
 /*
  * ksmd needs two visits to fold a new twin: the first takes its checksum, the second finds it unchanged
- * and looks for the twin (cmp_and_merge_page() in mm/ksm.c). So nothing is over before the second
- * full scan is.
+ * and looks for the twin (cmp_and_merge_page() in mm/ksm.c). So nothing is over before the second full scan
+ * is; nor, where it brought less than half of what was expected, before the third: ksmd goes on where it
+ * was stopped, so that the first scan may have been the tail of one.
  */
-#define SCANS_LEAST 2
+#define SCANS_LEAST      2
+#define SCANS_LEAST_POOR 3
 /* Pages that were busy in one scan (under I/O, just read) fold in the next; what four scans did not
  * bring does not come. */
 #define SCANS_MOST 6
@@ -157,7 +159,8 @@ static bool scan_judge(struct burst *burst, int64_t pss_now)
 	const int64_t brought = burst->pss_at_scan - pss_now;
 
 	burst->pss_at_scan = pss_now;
-	if (scans < SCANS_LEAST)
+	if (scans < (burst->pss_before - pss_now < burst->expected_pages / 2 ? SCANS_LEAST_POOR
+									      : SCANS_LEAST))
 		return false;
 	return scans >= SCANS_MOST || brought < burst->expected_pages / SCAN_WORTH_DIVISOR + 1;
 }

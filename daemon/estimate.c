@@ -54,11 +54,15 @@ static int pids_choose(
 static int guest_scan_all(
 	const struct host_root *root, struct guest *guest, struct scanner *scanner)
 {
+	const struct scan_source source = {
+		.root = root,
+		.process = &guest->process,
+		.pagemap = &guest->pagemap,
+	};
 	int error = guest_map(root, guest);
 
 	for (size_t i = 0; !error && i < guest->map.count; i++)
-		error = scan_extent(
-			scanner, &guest->process, &guest->pagemap, false, &guest->map.extents[i]);
+		error = scan_extent(scanner, &source, &guest->map.extents[i]);
 	return error;
 }
 

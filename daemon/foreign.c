@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "daemon/log.h"
 #include "daemon/means.h"
 #include "daemon/release.h"
 #include "hypervisor-glue/ksm.h"
@@ -249,6 +250,10 @@ int foreign_clean_active(struct core *core)
 			is_all_ours(core, target))
 			continue;
 		error = clean_target(core, target, true, &unmark);
+		if (!error)
+			log_info("%s (pid %d): %zu ranges marked by somebody else un-marked, %zu with "
+				 "folded pages adopted", target_name(target), (int)target_pid(target),
+				unmark.plain.count, unmark.merged.count);
 		adopted = adopted || unmark.merged.count;
 		unmark_done(&unmark);
 		if (error == -ENOMEM)

@@ -55,14 +55,19 @@ static int extent_visit(struct round *round, struct target *target, struct exten
 {
 	struct core *core = round->core;
 	const bool is_new = !extent->prints;
+	const struct scan_source source = {
+		.root = &core->root,
+		.process = &target->guest.process,
+		.pagemap = &target->guest.pagemap,
+		.skip_fork_shared = !target->guest.is_vm,
+	};
 	int error;
 
 	if (is_new && round->room_bytes < sizeof(struct extent_prints)) {
 		round->unread++;
 		return 0;
 	}
-	error = scan_extent(&core->scanner, &target->guest.process, &target->guest.pagemap,
-		!target->guest.is_vm, extent);
+	error = scan_extent(&core->scanner, &source, extent);
 	if (error)
 		return error;
 	if (is_new && extent->prints)

@@ -2,9 +2,14 @@
 #include "hypervisor-glue/guest_reader.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
 
 #define PAGE_BYTES PAGEMAP_PAGE_BYTES
 
@@ -119,5 +124,52 @@ int guest_reader_read(const struct process *process, const struct page_run *runs
 			return r;
 	}
 	/* Its pid may have become another process's in the middle; it has not if it still lives. */
+	return process_alive(process) ? 0 : -ESRCH;
+}
+
+/* A page that cannot be read is absent; the read goes on behind it. */
+static int run_read_shared(int mem_fd, const struct page_run *run, char *buffer, uint8_t *present)
+{
+	const uint64_t pages = (run->end - run->start) / PAGE_BYTES;
+
+	for (uint64_t page = 0; page < pages;) {
+		const ssize_t got = pread(mem_fd, buffer + page * PAGE_BYTES,
+			(size_t)(pages - page) * PAGE_BYTES,
+			(off_t)(run->start + page * PAGE_BYTES));
+		uint64_t whole;
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0 && errno != EIO)
+			return -errno;
+		whole = got > 0 ? (uint64_t)got / PAGE_BYTES : 0;
+		memset(present + page, 1, whole);
+		page += whole;
+		if (!whole)
+			present[page++] = 0;
+	}
+	return 0;
+}
+
+int guest_reader_read_shared(const struct host_root *root, const struct process *process,
+	const struct page_run *runs, size_t run_count, void *buffer, uint8_t *present)
+{
+	_cleanup_close_ int mem_fd = -1;
+	char path[32];
+	int r = 0;
+
+	(void)snprintf(path, sizeof(path), "%d/mem", (int)process->id.pid);
+	mem_fd = openat(root->proc_fd, path, O_RDONLY | O_CLOEXEC);
+	if (mem_fd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	for (size_t i = 0; r == 0 && i < run_count; i++) {
+		const uint64_t bytes = runs[i].end - runs[i].start;
+
+		r = run_read_shared(mem_fd, &runs[i], buffer, present);
+		buffer = (char *)buffer + bytes;
+		present += bytes / PAGE_BYTES;
+	}
+	if (r < 0)
+		return r;
 	return process_alive(process) ? 0 : -ESRCH;
 }
