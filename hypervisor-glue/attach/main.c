@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "common/cleanup.h"
@@ -40,13 +41,17 @@ static bool answer_socket_there(void)
 	       type == SOCK_SEQPACKET && !fcntl(ATTACH_SOCKET_FD, F_SETFD, FD_CLOEXEC);
 }
 
-/* Killed in the window, we would take the target with us: let the OOM killer look elsewhere. */
-static void shun_oom_killer(void)
+/*
+ * The target is held while we wait for a CPU, and killed in the window we would take it with us: be
+ * quick, and let the OOM killer look elsewhere. Where the privileges are missing, it is as it was.
+ */
+static void take_care(void)
 {
 	_cleanup_close_ int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
+	(void)setpriority(PRIO_PROCESS, 0, -20);
 	if (fd >= 0 && write(fd, "-1000", 5) < 0)
-		return; /* without CAP_SYS_RESOURCE: as it was */
+		return;
 }
 
 static int explain_stop(const struct target *target, int error, struct refusal *why)
@@ -79,7 +84,7 @@ static int attach(pid_t pid, uint64_t start_ticks, struct attach_reply *ret, str
 		return error;
 	error = layout_read(pid, &layout);
 	if (error)
-		return target_explain_seize(&target, error, why);
+		return target_explain_layout(&target, error, why);
 	error = remote_stop(pid, &remote);
 	if (error)
 		return explain_stop(&target, error, why);
@@ -102,7 +107,7 @@ int main(int argc, char **argv)
 		number_parse_u64(argv[2], 10, &start_ticks) || !answer_socket_there())
 		return usage();
 
-	shun_oom_killer();
+	take_care();
 	(void)sigemptyset(&child);
 	(void)sigaddset(&child, SIGCHLD);
 	(void)signal(SIGCHLD, SIG_DFL); /* ignored, it would never be pending */

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/ptrace.h>
-#include <sys/uio.h>
 
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -26,20 +26,40 @@ static int trace(int request, pid_t pid, unsigned long address, unsigned long da
 	return 0;
 }
 
+/*
+ * Word by word through ptrace, which looks again each time whether this is still our stopped
+ * tracee: when another thread of the target calls execve(), the pid is another program's at once.
+ */
 static int memory_read(pid_t pid, uint64_t address, void *ret_bytes, size_t length)
 {
-	const struct iovec local = { ret_bytes, length };
-	const struct iovec remote = { (void *)(uintptr_t)address, length };
+	char *to = ret_bytes;
 
-	return process_vm_readv(pid, &local, 1, &remote, 1, 0) == (ssize_t)length ? 0 : -EFAULT;
+	for (size_t at = 0; at < length; at += sizeof(long)) {
+		long word;
+
+		errno = 0;
+		word = ptrace(PTRACE_PEEKDATA, pid, (void *)(uintptr_t)(address + at), NULL);
+		if (errno)
+			return -errno;
+		memcpy(to + at, &word, sizeof(word));
+	}
+	return 0;
 }
 
 static int memory_write(pid_t pid, uint64_t address, const void *bytes, size_t length)
 {
-	const struct iovec local = { (void *)(uintptr_t)bytes, length };
-	const struct iovec remote = { (void *)(uintptr_t)address, length };
+	const char *from = bytes;
 
-	return process_vm_writev(pid, &local, 1, &remote, 1, 0) == (ssize_t)length ? 0 : -EFAULT;
+	for (size_t at = 0; at < length; at += sizeof(long)) {
+		unsigned long word;
+		int error;
+
+		memcpy(&word, from + at, sizeof(word));
+		error = trace(PTRACE_POKEDATA, pid, address + at, word);
+		if (error)
+			return error;
+	}
+	return 0;
 }
 
 /* Signals that come first are handed on: the interrupt is still pending behind them. */
@@ -114,7 +134,7 @@ int remote_prepare(struct remote *remote, const struct layout *layout)
 	error = memory_read(
 		remote->pid, remote->scratch, remote->borrowed, sizeof(remote->borrowed));
 	if (error)
-		return error;
+		return error == -EIO ? -EFAULT : error; /* ptrace's word for an unmapped address */
 	save_rseq(remote);
 	error = trace(PTRACE_GETSIGMASK, remote->pid, sizeof(remote->signal_mask),
 		(unsigned long)&remote->signal_mask);
@@ -190,6 +210,12 @@ static int enter_call(struct remote *remote, const struct arch_call *call)
 	return arch_entered(&registers, call) ? 0 : -EAGAIN;
 }
 
+/* ERESTARTSYS to ERESTART_RESTARTBLOCK (include/linux/errno.h): the kernel wants to do it again. */
+static bool result_is_restart(int64_t result)
+{
+	return result <= -512 && result >= -516;
+}
+
 int remote_call(struct remote *remote, long number, uint64_t argument0, uint64_t argument1,
 	int64_t *ret_result)
 {
@@ -214,9 +240,13 @@ int remote_call(struct remote *remote, long number, uint64_t argument0, uint64_t
 	if (stop.kind != REMOTE_STOP_CALL)
 		return call_prevented(remote, &stop);
 	error = arch_registers_read(remote->pid, &registers);
-	if (!error)
-		*ret_result = arch_result(&registers);
-	return error;
+	if (error)
+		return error;
+	/* A thread cannot be made while something wants to stop the caller. */
+	if (result_is_restart(arch_result(&registers)))
+		return -EAGAIN;
+	*ret_result = arch_result(&registers);
+	return 0;
 }
 
 /*
@@ -255,7 +285,7 @@ int remote_cure(struct remote *remote)
 	if (!error)
 		error = memory_write(
 			remote->pid, remote->scratch, remote->borrowed, sizeof(remote->borrowed));
-	if (remote->rseq_cs)
+	if (!error && remote->rseq_cs)
 		(void)memory_write(remote->pid, remote->rseq_cs_address, &remote->rseq_cs,
 			sizeof(remote->rseq_cs));
 	if (arch_registers_write(remote->pid, &remote->registers) < 0)

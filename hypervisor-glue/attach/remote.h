@@ -51,7 +51,8 @@ int remote_stop(pid_t pid, struct remote *ret);
  */
 int remote_prepare(struct remote *remote, const struct layout *layout);
 
-/* Memory of the target that is put back by remote_cure(), at most REMOTE_SCRATCH_BYTES of it. */
+/* Memory of the target that is put back by remote_cure(), at most REMOTE_SCRATCH_BYTES of it, in whole
+ * words. */
 int remote_scratch_write(struct remote *remote, const void *bytes, size_t length);
 int remote_scratch_read(struct remote *remote, void *ret_bytes, size_t length);
 

@@ -26,16 +26,23 @@ static struct remote_stop stop_read(int status)
 	return (struct remote_stop){ REMOTE_STOP_SIGNAL, signal };
 }
 
-/* The kernel sends SIGCHLD for every stop of a tracee. */
+/*
+ * The kernel sends SIGCHLD for every stop of a tracee, with one exception: when another thread of
+ * the target calls execve(), that thread takes over the pid, our tracee vanishes, and not even a
+ * waitpid() that sleeps is told. So it is looked at again now and then.
+ */
+#define LOOK_AGAIN_NS (50 * NS_PER_MS)
+
 static int wait_for_news(uint64_t deadline_ns)
 {
 	const uint64_t now = clock_monotonic_ns();
-	const uint64_t left = deadline_ns > now ? deadline_ns - now : 0;
-	const struct timespec timeout = { .tv_sec = (time_t)(left / NS_PER_S),
-		.tv_nsec = (long)(left % NS_PER_S) };
+	const uint64_t left_ns = deadline_ns > now ? deadline_ns - now : 0;
+	const struct timespec timeout = {
+		.tv_nsec = (long)(left_ns < LOOK_AGAIN_NS ? left_ns : LOOK_AGAIN_NS)
+	};
 	sigset_t child;
 
-	if (!left)
+	if (!left_ns)
 		return -ETIMEDOUT;
 	(void)sigemptyset(&child);
 	(void)sigaddset(&child, SIGCHLD);
@@ -45,13 +52,11 @@ static int wait_for_news(uint64_t deadline_ns)
 
 int remote_wait(pid_t pid, uint64_t deadline_ns, struct remote_stop *ret)
 {
-	const int options = deadline_ns == REMOTE_FOREVER ? __WALL : __WALL | WNOHANG;
-
 	for (;;) {
-		int status;
-		const pid_t got = waitpid(pid, &status, options);
+		int status, error;
+		const pid_t got = waitpid(pid, &status, __WALL | WNOHANG);
 
-		if (got < 0 && errno != EINTR)
+		if (got < 0)
 			return -ESRCH;
 		if (got > 0) {
 			if (!WIFSTOPPED(status))
@@ -59,11 +64,8 @@ int remote_wait(pid_t pid, uint64_t deadline_ns, struct remote_stop *ret)
 			*ret = stop_read(status);
 			return 0;
 		}
-		if (got == 0) {
-			const int error = wait_for_news(deadline_ns);
-
-			if (error)
-				return error;
-		}
+		error = wait_for_news(deadline_ns);
+		if (error)
+			return error;
 	}
 }

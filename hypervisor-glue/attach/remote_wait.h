@@ -22,7 +22,7 @@ struct remote_stop {
 };
 
 /*
- * Waits without polling; SIGCHLD must be blocked. deadline_ns is CLOCK_MONOTONIC. -ETIMEDOUT;
+ * SIGCHLD must be blocked. deadline_ns is CLOCK_MONOTONIC. -ETIMEDOUT;
  * -ESRCH when it died or is not ours any more.
  */
 int remote_wait(pid_t pid, uint64_t deadline_ns, struct remote_stop *ret);

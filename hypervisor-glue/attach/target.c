@@ -142,12 +142,34 @@ int target_check(const struct target *target, struct refusal *why)
 	return 0;
 }
 
+/* A process that is ending loses its memory first, and its pidfd says so later. */
+static bool target_ending(const struct target *target)
+{
+	char status[STATUS_BYTES], size[32];
+
+	return !target_alive(target) || status_read(target, status) ||
+	       proc_field(status, "VmSize:", size, sizeof(size));
+}
+
+int target_explain_layout(const struct target *target, int error, struct refusal *why)
+{
+	if (error != -ENOENT)
+		return target_explain_seize(target, error, why);
+	if (target_ending(target))
+		return target_gone(target->pid, why);
+	return refuse(why, error,
+		"process %d has no 64-bit code or no stack made by the kernel: only ordinary "
+		"64-bit "
+		"programs can be folded through the ring",
+		target->pid);
+}
+
 int target_explain_seize(const struct target *target, int error, struct refusal *why)
 {
 	char status[STATUS_BYTES];
 	const pid_t pid = target->pid;
 
-	if (error == -ESRCH || status_read(target, status))
+	if (error == -ESRCH || target_ending(target) || status_read(target, status))
 		return target_gone(pid, why);
 	if (status_tracer(status))
 		return refuse(why, -EBUSY,
@@ -158,7 +180,7 @@ int target_explain_seize(const struct target *target, int error, struct refusal 
 			"Yama forbids all tracing (kernel.yama.ptrace_scope is 3, until the next "
 			"boot): "
 			"boot with a lower one, or choose another hook");
-	return refuse(why, error,
+	return refuse(why, -EPERM,
 		"not allowed to trace process %d (%s): run as root with CAP_SYS_PTRACE, and look "
 		"for a "
 		"security module that forbids it",

@@ -26,6 +26,8 @@ bool target_alive(const struct target *target);
 /* Refuses what is stopped, traced, frozen, dead, or shut out of io_uring by the host. */
 int target_check(const struct target *target, struct refusal *why);
 
+/* Why layout_read() failed with error. Returns the error. */
+int target_explain_layout(const struct target *target, int error, struct refusal *why);
 /* Why PTRACE_SEIZE failed with error. Returns the error. */
 int target_explain_seize(const struct target *target, int error, struct refusal *why);
 /* Why io_uring_setup() failed with error, made by the target. Returns the error. */
