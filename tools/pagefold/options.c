@@ -87,7 +87,7 @@ static enum cli_exit take_option(struct cli *cli, enum cli_option option, const 
 	return CLI_DONE;
 }
 
-/* From optind on; stops at the first word that is no option where only_leading. */
+/* What comes after argv[0]; stops at the first word that is no option where only_leading. */
 static enum cli_exit parse_options(int argc, char **argv, bool only_leading, struct cli *cli)
 {
 	struct option long_options[ARRAY_SIZE(options) + 1] = { 0 };
@@ -168,7 +168,8 @@ static enum cli_exit check_usage(const struct cli *cli)
 		}
 	if (cli->argument_count < command->arguments_min ||
 		cli->argument_count > command->arguments_max) {
-		fprintf(stderr, "Usage: pagefold %s %s\n", command->name, command->synopsis);
+		fprintf(stderr, "Usage: pagefold %s%s%s\n", command->name,
+			*command->synopsis ? " " : "", command->synopsis);
 		return CLI_USAGE;
 	}
 	return CLI_DONE;
@@ -182,12 +183,17 @@ enum cli_exit cli_parse(int argc, char **argv, struct cli *ret)
 	*ret = (struct cli){
 		.socket = environment && *environment ? environment : DEFAULT_SOCKET,
 	};
-	optind = 0; /* glibc's way to begin anew: tests parse more than one line */
+	optind = 0; /* glibc's way to begin anew: it keeps how it takes words that are no options */
 	r = parse_options(argc, argv, true, ret);
 	if (r == CLI_DONE)
 		r = find_command(argc, argv, ret);
-	if (r == CLI_DONE && ret->command)
+	if (r == CLI_DONE && ret->command) {
+		/* The name's last word takes the place of the program's. */
+		argc -= optind - 1;
+		argv += optind - 1;
+		optind = 0;
 		r = parse_options(argc, argv, false, ret);
+	}
 	if (r != CLI_DONE)
 		return r;
 	ret->arguments = argv + optind;

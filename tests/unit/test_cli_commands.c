@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The commands against the real API, which a forked process serves with a backend made up here. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <jansson.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "common/cleanup.h"
+#include "daemon/api.h"
+#include "tests/unit/temp_dir.h"
+#include "tools/pagefold/cli.h"
+
+#define WORDS_MAX 12
+
+static struct temp_dir directory;
+static pid_t server;
+
+static void add_vm(struct snapshot_vm *vm, const char *name, const char *uuid, pid_t pid)
+{
+	snapshot_vm_init(vm);
+	vm->is_vm = true;
+	vm->name = strdup(name);
+	vm->uuid = strdup(uuid);
+	vm->pid = pid;
+}
+
+static struct snapshot *make_snapshot(void *data)
+{
+	struct snapshot *snapshot = snapshot_new();
+
+	(void)data;
+	snapshot->pass_number = 3;
+	snapshot->memory_bytes = INT64_C(1536) << 20;
+	snapshot->reclaimed_bytes = 5 << 19;
+	snapshot->warnings = calloc(2, sizeof(*snapshot->warnings));
+	snapshot->warnings[0] = strdup("Something \x1b[5mblinks.");
+	snapshot->vms = calloc(4, sizeof(*snapshot->vms));
+	snapshot->vm_count = 4;
+	add_vm(&snapshot->vms[0], "web1", "6f1c7f5e-0000-4000-8000-000000000001", 101);
+	snapshot->vms[0].reason = strdup("waits for its second visit");
+	snapshot->vms[0].ram_bytes = 512 << 20;
+	add_vm(&snapshot->vms[1], "twin", "6f1c7f5e-0000-4000-8000-000000000002", 102);
+	add_vm(&snapshot->vms[2], "twin", "6f1c7f5e-0000-4000-8000-000000000003", 103);
+	add_vm(&snapshot->vms[3], "a/b \x1b]0;c\x07\xc2\x9b", "", 104);
+	snapshot->vms[0].extents = calloc(1, sizeof(*snapshot->vms[0].extents));
+	snapshot->vms[0].extent_count = 1;
+	snapshot->vms[0].extents[0] =
+		(struct snapshot_extent){ .start = 0x7f0000000000, .length = 2 << 20, .twins = 77 };
+	return snapshot;
+}
+
+/* Releasing pid 102 fails, as it does where memory is short. */
+static int submit(void *data, const struct api_request *request, api_done_fn done, void *token)
+{
+	struct api_outcome outcome = { 0 };
+
+	(void)data;
+	if (request->command == API_RELEASE && request->pid == 102 && !request->force) {
+		outcome.error = -ENOMEM;
+		outcome.message = strdup("It needs 12 MiB, and 3 MiB are free.");
+	} else if (request->command == API_RELEASE && request->all) {
+		outcome.message = strdup("Released 4 VMs.");
+	}
+	done(token, outcome);
+	return 0;
+}
+
+static int set_policy(
+	void *data, const struct snapshot_vm *vm, const struct policy *policy, char **ret_message)
+{
+	(void)data;
+	(void)vm;
+	*ret_message = strdup(policy->mode == MODE_OFF ? "No." : "Kept in /x/00-set.conf.");
+	return policy->mode == MODE_OFF ? -EROFS : 0;
+}
+
+static void serve(int ready)
+{
+	static const struct api_backend backend = {
+		.snapshot = make_snapshot,
+		.submit = submit,
+		.set_policy = set_policy,
+	};
+	struct api *api;
+	sd_event *event;
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (sd_event_new(&event) < 0 ||
+		api_start(event, temp_dir_path(&directory, "s"), &backend, &api) < 0)
+		_exit(1);
+	(void)write(ready, "x", 1);
+	_exit(sd_event_loop(event) < 0 ? 1 : 0);
+}
+
+static int start_server(void **state)
+{
+	int fds[2];
+	char byte;
+
+	(void)state;
+	directory = temp_dir_make();
+	assert_int_equal(pipe(fds), 0);
+	server = fork();
+	assert_true(server >= 0);
+	if (server == 0)
+		serve(fds[1]);
+	close_fd(fds[1]);
+	assert_int_equal(read(fds[0], &byte, 1), 1);
+	close_fd(fds[0]);
+	return setenv("PAGEFOLD_SOCKET", temp_dir_path(&directory, "s"), 1);
+}
+
+static int stop_server(void **state)
+{
+	(void)state;
+	assert_int_equal(kill(server, SIGKILL), 0);
+	assert_int_equal(waitpid(server, NULL, 0), server);
+	temp_dir_remove(&directory);
+	return 0;
+}
+
+struct result {
+	enum cli_exit code;
+	char *out, *err;
+};
+
+static void result_done(struct result *result)
+{
+	free(result->out);
+	free(result->err);
+}
+#define _cleanup_result_ _cleanup_(result_done)
+
+/* Runs words (NULL-terminated), with what it writes in files. */
+static struct result run_words(const char *const words[])
+{
+	const int out = dup(STDOUT_FILENO), err = dup(STDERR_FILENO);
+	struct result result;
+	char *argv[WORDS_MAX + 2] = { (char *)(uintptr_t) "pagefold" };
+	struct cli cli;
+	int argc = 1;
+
+	for (; words[argc - 1]; argc++)
+		argv[argc] = (char *)(uintptr_t)words[argc - 1];
+	(void)fflush(stdout);
+	assert_non_null(freopen(temp_dir_path(&directory, "out"), "we", stdout));
+	assert_non_null(freopen(temp_dir_path(&directory, "err"), "we", stderr));
+	result.code = cli_parse(argc, argv, &cli);
+	if (result.code == CLI_DONE)
+		result.code = cli.command->run(&cli);
+	cli_done(&cli);
+	(void)fflush(stdout);
+	(void)fflush(stderr);
+	assert_true(dup2(out, STDOUT_FILENO) >= 0 && dup2(err, STDERR_FILENO) >= 0);
+	close_fd(out);
+	close_fd(err);
+	result.out = temp_dir_read(&directory, "out");
+	result.err = temp_dir_read(&directory, "err");
+	return result;
+}
+#define RUN(...) run_words((const char *const[]){ __VA_ARGS__, NULL })
+
+static void require_root(void)
+{
+	if (geteuid() == 0)
+		return;
+	print_message("SKIP: changes are for root, and this is not root\n");
+	skip();
+}
+
+static void assert_printable(const char *text)
+{
+	for (; *text; text++)
+		assert_true((unsigned char)*text >= ' ' || *text == '\n');
+	assert_null(strstr(text, "\xc2\x9b"));
+}
+
+static void test_status_shows_numbers_and_dashes(void **state)
+{
+	_cleanup_result_ struct result result = RUN("status");
+
+	(void)state;
+	assert_int_equal(result.code, CLI_DONE);
+	assert_non_null(strstr(result.out, "1536.0 MiB, - MiB available"));
+	assert_non_null(strstr(result.out, "2.5 MiB (of it zero pages: - MiB)"));
+	assert_non_null(strstr(result.out, "web1: waits for its second visit"));
+	assert_non_null(strstr(result.out, "Something ?[5mblinks."));
+	assert_printable(result.out);
+}
+
+static void test_tables_are_aligned(void **state)
+{
+	_cleanup_result_ struct result result = RUN("vms");
+	const char *heading, *row;
+
+	(void)state;
+	assert_int_equal(result.code, CLI_DONE);
+	heading = strstr(result.out, "MODE");
+	row = strstr(result.out, "observe");
+	assert_non_null(heading);
+	assert_non_null(row);
+	assert_int_equal(heading - result.out,
+		row - strstr(result.out, "web1")); /* web1 begins the second line */
+	assert_printable(result.out);
+}
+
+static void test_show_lists_extents(void **state)
+{
+	_cleanup_result_ struct result result = RUN("show", "web1");
+
+	(void)state;
+	assert_int_equal(result.code, CLI_DONE);
+	assert_non_null(strstr(result.out, "0x7f0000000000"));
+	assert_non_null(strstr(result.out, "512.0 MiB"));
+}
+
+static void test_names_are_encoded(void **state)
+{
+	_cleanup_result_ struct result result = RUN("show", "a/b \x1b]0;c\x07\xc2\x9b");
+
+	(void)state;
+	assert_int_equal(result.code, CLI_DONE);
+	assert_non_null(strstr(result.out, "a/b ?]0;c??"));
+	assert_printable(result.out);
+}
+
+static void test_an_ambiguous_name_shows_the_candidates(void **state)
+{
+	_cleanup_result_ struct result result = RUN("show", "twin");
+
+	(void)state;
+	assert_int_equal(result.code, CLI_FAILED);
+	assert_string_equal(result.out, "");
+	assert_non_null(strstr(result.err, "pid:102"));
+	assert_non_null(strstr(result.err, "6f1c7f5e-0000-4000-8000-000000000003"));
+}
+
+static void test_an_unknown_name_fails(void **state)
+{
+	static const char *const names[] = { "nobody", "..", ".", "", "web1/policy", "%", "a?b#c" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup_result_ struct result result = RUN("show", names[i]);
+
+		assert_int_equal(result.code, CLI_FAILED);
+		assert_true(strlen(result.err) > 20);
+	}
+}
+
+static void test_json_is_what_the_api_says(void **state)
+{
+	static const char *const lines[][3] = { { "status", NULL }, { "vms", NULL },
+		{ "plan", NULL }, { "show", "web1", NULL } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		_cleanup_result_ struct result result = RUN("--json", lines[i][0], lines[i][1]);
+		json_t *json = json_loads(result.out, 0, NULL);
+
+		assert_int_equal(result.code, CLI_DONE);
+		assert_int_equal(json_integer_value(json_object_get(json, "schema")), 1);
+		json_decref(json);
+	}
+}
+
+static void test_set_says_what_the_policy_is_and_where_it_is_kept(void **state)
+{
+	_cleanup_result_ struct result result = { 0 };
+
+	(void)state;
+	require_root();
+	result = RUN("set", "web1", "mode=merge", "group=web");
+	assert_int_equal(result.code, CLI_DONE);
+	assert_non_null(strstr(
+		result.out, "web1 (pid 101): mode=merge group=web hook=auto hugepages=balance\n"));
+	assert_non_null(strstr(result.out, "Kept in /x/00-set.conf."));
+}
+
+static void test_set_refuses_what_makes_no_sense(void **state)
+{
+	static const struct {
+		const char *first, *second;
+		enum cli_exit code;
+	} cases[] = {
+		{ "merge", NULL, CLI_USAGE },
+		{ "=merge", NULL, CLI_USAGE },
+		{ "mode=merge", "mode=off", CLI_USAGE },
+		{ "group=\xff", NULL, CLI_USAGE },
+		{ "mode=perhaps", NULL, CLI_FAILED },
+		{ "mood=merge", NULL, CLI_FAILED },
+		{ "mode=off", NULL, CLI_FAILED },
+	};
+
+	(void)state;
+	require_root();
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_result_ struct result result =
+			RUN("set", "web1", cases[i].first, cases[i].second);
+
+		assert_int_equal(result.code, cases[i].code);
+		assert_true(strlen(result.err) > 10);
+	}
+}
+
+static void test_commands_say_how_they_ended(void **state)
+{
+	static const struct {
+		const char *words[4];
+		enum cli_exit code;
+		const char *text;
+	} cases[] = {
+		{ { "pause" }, CLI_DONE, "Paused" },
+		{ { "resume" }, CLI_DONE, "Going on." },
+		{ { "release", "web1" }, CLI_DONE, "Released." },
+		{ { "release", "--all" }, CLI_DONE, "Released 4 VMs." },
+		{ { "release", "pid:102" }, CLI_FAILED, "It needs 12 MiB" },
+		{ { "release", "pid:102", "--force" }, CLI_DONE, "Released." },
+		{ { "release" }, CLI_USAGE, "Usage: " },
+		{ { "release", "web1", "--all" }, CLI_USAGE, "Usage: " },
+	};
+
+	(void)state;
+	require_root();
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_result_ struct result result = run_words(cases[i].words);
+
+		assert_int_equal(result.code, cases[i].code);
+		assert_non_null(
+			strstr(cases[i].code == CLI_DONE ? result.out : result.err, cases[i].text));
+	}
+}
+
+static void test_a_daemon_that_is_not_there_is_exit_3(void **state)
+{
+	_cleanup_result_ struct result result =
+		RUN("status", "--socket", temp_dir_path(&directory, "nothing"));
+
+	(void)state;
+	assert_int_equal(result.code, CLI_UNREACHABLE);
+	assert_non_null(strstr(result.err, "Is pagefoldd running?"));
+}
+
+static void test_a_proxy_of_the_environment_is_not_asked(void **state)
+{
+	_cleanup_result_ struct result result = { 0 };
+
+	(void)state;
+	setenv("http_proxy", "http://127.0.0.1:9", 1);
+	setenv("ALL_PROXY", "http://127.0.0.1:9", 1);
+	result = RUN("vms");
+	unsetenv("http_proxy");
+	unsetenv("ALL_PROXY");
+	assert_int_equal(result.code, CLI_DONE);
+}
+
+static void test_config_check_tells_file_and_line(void **state)
+{
+	char text[256], place[256];
+	_cleanup_free_ char *path = NULL;
+
+	(void)state;
+	(void)snprintf(text, sizeof(text), "[pagefold]\npolicy-dir = %s\n",
+		temp_dir_path(&directory, "policy.d"));
+	path = strdup(temp_dir_write(&directory, "good.conf", text));
+	{
+		_cleanup_result_ struct result result = RUN("config", "check", path);
+
+		assert_int_equal(result.code, CLI_DONE);
+		assert_non_null(strstr(result.out, "is fine; 0 policies in "));
+	}
+	free(path);
+	path = strdup(temp_dir_write(&directory, "bad.conf", "[pagefold]\n\ncpu-percent = 0\n"));
+	(void)snprintf(place, sizeof(place), "%s:3: ", path);
+	{
+		_cleanup_result_ struct result result = RUN("config", "check", path);
+		_cleanup_result_ struct result json = RUN("config", "check", path, "--json");
+
+		assert_int_equal(result.code, CLI_FAILED);
+		assert_ptr_equal(strstr(result.err, place), result.err);
+		assert_int_equal(json.code, CLI_FAILED);
+		assert_non_null(strstr(json.out, "\"valid\": false"));
+		assert_non_null(strstr(json.out, place));
+	}
+}
+
+static void test_config_check_reads_the_policies_too(void **state)
+{
+	char text[256];
+	_cleanup_free_ char *path = NULL;
+
+	(void)state;
+	(void)snprintf(text, sizeof(text), "[pagefold]\npolicy-dir = %s\n",
+		temp_dir_path(&directory, "policies"));
+	path = strdup(temp_dir_write(&directory, "good.conf", text));
+	assert_int_equal(mkdir(temp_dir_path(&directory, "policies"), 0755), 0);
+	temp_dir_write(&directory, "policies/a.conf", "[target a]\nmatch = web\n");
+	{
+		_cleanup_result_ struct result result = RUN("config", "check", path);
+
+		assert_int_equal(result.code, CLI_FAILED);
+		assert_non_null(strstr(result.err, "/policies/a.conf:2: match is \"web\""));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_status_shows_numbers_and_dashes),
+		cmocka_unit_test(test_tables_are_aligned),
+		cmocka_unit_test(test_show_lists_extents),
+		cmocka_unit_test(test_names_are_encoded),
+		cmocka_unit_test(test_an_ambiguous_name_shows_the_candidates),
+		cmocka_unit_test(test_an_unknown_name_fails),
+		cmocka_unit_test(test_json_is_what_the_api_says),
+		cmocka_unit_test(test_set_says_what_the_policy_is_and_where_it_is_kept),
+		cmocka_unit_test(test_set_refuses_what_makes_no_sense),
+		cmocka_unit_test(test_commands_say_how_they_ended),
+		cmocka_unit_test(test_a_daemon_that_is_not_there_is_exit_3),
+		cmocka_unit_test(test_a_proxy_of_the_environment_is_not_asked),
+		cmocka_unit_test(test_config_check_tells_file_and_line),
+		cmocka_unit_test(test_config_check_reads_the_policies_too),
+	};
+
+	return cmocka_run_group_tests(tests, start_server, stop_server);
+}
