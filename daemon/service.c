@@ -96,25 +96,25 @@ static int backend_submit(
 	return worker_submit(((struct service *)data)->worker, request, done, token);
 }
 
-/* A VM goes by its name, or its uuid, which outlive it; a process by its pid, which does not. */
 static int backend_set_policy(void *data, const struct snapshot_vm *vm,
 	const struct policy *policy, char **ret_message)
 {
 	struct service *service = data;
-	_cleanup_free_ char *section = NULL;
-	_cleanup_free_ char *match = NULL;
+	const struct policy_subject subject = {
+		.is_vm = vm->is_vm,
+		.pid = vm->pid,
+		.name = vm->name,
+		.uuid = vm->uuid,
+	};
+	struct policy_target target;
 	int error;
 
-	if (vm->is_vm && vm->uuid ? asprintf(&match, "vm:%s", vm->uuid) < 0
-		: vm->is_vm       ? asprintf(&match, "vm:%s", vm->name) < 0
-				  : asprintf(&match, "pid:%d", (int)vm->pid) < 0)
-		return -ENOMEM;
-	if (asprintf(&section, "set-%s", match + strcspn(match, ":") + 1) < 0)
-		return -ENOMEM;
-	error = policy_file_set(service->policy_dir, section, match, policy, ret_message);
+	policy_target_of(&subject, &target);
+	error = policy_file_set(
+		service->policy_dir, target.section, target.match, policy, ret_message);
 	if (!error)
 		error = service_reload(service);
-	if (!error && asprintf(ret_message, "kept in %s/00-set.conf", service->policy_dir) < 0)
+	if (!error && asprintf(ret_message, "Kept in %s/00-set.conf.", service->policy_dir) < 0)
 		*ret_message = NULL;
 	return error;
 }
