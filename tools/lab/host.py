@@ -99,6 +99,13 @@ def ram_usage(pid, ram_bytes):
     return {name: sum(vma.get(name, 0) for vma in ram) for name in names}
 
 
+def anonymous_usage(pid):
+    """The same sums over all of a process's private anonymous memory."""
+    names = ("Rss", "Pss", "Anonymous", "AnonHugePages", "KSM")
+    found = [vma for vma in vmas(pid) if vma["permissions"] == "rw-p" and not vma["inode"]]
+    return {name: sum(vma.get(name, 0) for vma in found) for name in names}
+
+
 def thread_cpu_seconds(pid, thread=None):
     """CPU of one thread, from schedstat: nanoseconds, where stat counts ticks of 10 ms."""
     with contextlib.suppress(OSError):
