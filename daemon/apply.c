@@ -28,7 +28,13 @@
 
 static void stranger_report(struct core *core, const struct stranger *stranger)
 {
-	if (stranger->merge_any)
+	if (stranger->asked_for)
+		sentences_add(&core->blocked_by,
+			"%s (pid %d) was started with all of its memory mergeable, and pagefold cannot "
+			"take that back: start it with -machine mem-merge=off (libvirt: "
+			"<memoryBacking><nosharepages/></memoryBacking>)",
+			stranger->name, (int)stranger->pid);
+	else if (stranger->merge_any)
 		sentences_add(&core->blocked_by,
 			"%s (pid %d) has made all of its memory mergeable (PR_SET_MEMORY_MERGE) and was "
 			"not asked for: give it a policy with mode = merge in group %s, or end it",
@@ -47,7 +53,7 @@ static void strangers_take_over(
 	for (size_t i = 0; i < count; i++) {
 		_cleanup_free_ char *reason = NULL;
 
-		if (strangers[i].merge_any)
+		if (strangers[i].merge_any || strangers[i].asked_for)
 			continue;
 		if (foreign_take_over(core, &strangers[i], &reason) < 0)
 			sentences_add(&core->warnings, "take-over of %s (pid %d) failed: %s",
@@ -64,7 +70,7 @@ static int strangers_report(struct core *core, bool take_over, size_t *ret_count
 	size_t count;
 	int error;
 
-	error = foreign_survey(core, &strangers, &count);
+	error = foreign_survey(core, SURVEY_THOROUGH, &strangers, &count);
 	if (error)
 		return error;
 	if (count && take_over) {
@@ -77,10 +83,22 @@ static int strangers_report(struct core *core, bool take_over, size_t *ret_count
 	return 0;
 }
 
+static bool anybody_wants_folds(const struct core *core)
+{
+	for (size_t i = 0; i < core->registry.count; i++)
+		if (target_wants_folds(core->registry.targets[i], core->active_group))
+			return true;
+	return false;
+}
+
 bool apply_way_is_clear(struct core *core)
 {
 	size_t strangers = 0;
 	int error;
+
+	/* On a host where nothing is asked for, nobody stands in the way of anything. */
+	if (!anybody_wants_folds(core))
+		return false;
 
 	if (core->driver.status != DRIVER_READY) {
 		sentences_add(&core->blocked_by, "%s", core->driver.reason);

@@ -11,7 +11,7 @@
 int apply_plan(struct core *core, void (*before_burst)(void *arg), void *arg);
 
 /* Who stands in the way of folding, as sentences in core->blocked_by; clears the way as far as take-over
- * allows. True: nobody. */
+ * allows. True: nobody, and there is something to fold for. */
 bool apply_way_is_clear(struct core *core);
 
 #endif

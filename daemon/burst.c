@@ -32,6 +32,9 @@
 
 /* A first visit costs 0.5-1 us, a merge 8 us; what a wake of ksmd may take is the stall budget. */
 #define KSMD_NS_PER_PAGE 2000
+/* No wake takes long enough to earn a longer sleep than this at 1 %. */
+#define SLEEP_MOST_MS 1000
+
 /* With sleep_millisecs = 0 ksmd yields between batches but never sleeps. */
 #define CPU_PERCENT_FLAT_OUT 100
 
@@ -60,7 +63,15 @@ struct burst {
 	int64_t pss_before, pss_at_scan; /* pages */
 	uint64_t scans_before, scans_seen;
 	uint64_t started_ns, deadline_ns, measure_due_ns, cpu_before_ns;
+	uint64_t paced_ns, paced_cpu_ns; /* when ksmd's sleep was last adjusted */
 };
+
+static uint64_t ksmd_cpu_ns(struct core *core)
+{
+	uint64_t ns;
+
+	return ksmd_cpu_ns_read(&core->root, &core->driver.ksmd_pid, &ns) == 0 ? ns : 0;
+}
 
 /* ---- knobs ---- */
 
@@ -124,6 +135,30 @@ static int knobs_give_back(struct core *core)
 	return core_record(core);
 }
 
+/* ksmd's sleep was set for wakes that take the whole stall budget; most take less. */
+static void burst_pace(struct burst *burst, uint64_t now_ns)
+{
+	struct core *core = burst->core;
+	const uint64_t cpu_ns = ksmd_cpu_ns(core);
+	const double share = (double)(cpu_ns - burst->paced_cpu_ns) /
+		(double)(now_ns - burst->paced_ns);
+	const double budget = core->config.cpu_percent / 100.0;
+	struct ksm_knobs knobs;
+	double sleep_ms;
+
+	if (budget >= 1 || now_ns - burst->paced_ns < MEASURE_NS / 2)
+		return;
+	burst->paced_ns = now_ns;
+	burst->paced_cpu_ns = cpu_ns;
+	if (share <= 0 || share >= 1 || ksm_knobs_read(&core->root, &knobs) < 0)
+		return;
+	/* share = work / (work + sleep) gives the work of a wake, and that the sleep it needs. */
+	sleep_ms = (double)knobs.sleep_millisecs * share / (1 - share) * (1 - budget) / budget;
+	knobs.sleep_millisecs = sleep_ms < 1 ? 1 : sleep_ms > SLEEP_MOST_MS ? SLEEP_MOST_MS
+									 : (int64_t)sleep_ms;
+	(void)ksm_knobs_write(&core->root, &knobs); /* the next round tries again */
+}
+
 /* ---- progress ---- */
 
 static int64_t pss_pages(const struct core *core)
@@ -146,7 +181,7 @@ static bool strangers_came(const struct core *core)
 	struct stranger *strangers;
 	size_t count;
 
-	if (foreign_survey(core, &strangers, &count) < 0)
+	if (foreign_survey(core, SURVEY_QUICK, &strangers, &count) < 0)
 		return false;
 	free(strangers);
 	return count > 0;
@@ -181,6 +216,7 @@ static bool burst_judge(struct burst *burst, enum burst_end *ret_end)
 	if (!scan_ended && now < burst->measure_due_ns)
 		return false;
 	burst->measure_due_ns = now + MEASURE_NS;
+	burst_pace(burst, now);
 
 	*ret_end = BURST_STRANGER;
 	if (strangers_came(burst->core))
@@ -214,13 +250,6 @@ static uint64_t timeout_ns(const struct core *core, uint64_t expected_pages)
 	return TIMEOUT_LEAST_NS + needed_ns * TIMEOUT_FACTOR;
 }
 
-static uint64_t ksmd_cpu_ns(struct core *core)
-{
-	uint64_t ns;
-
-	return ksmd_cpu_ns_read(&core->root, &core->driver.ksmd_pid, &ns) == 0 ? ns : 0;
-}
-
 int burst_run(struct core *core, uint64_t expected_pages, struct burst_result *ret)
 {
 	struct burst burst = {
@@ -239,6 +268,8 @@ int burst_run(struct core *core, uint64_t expected_pages, struct burst_result *r
 	burst.pss_before = burst.pss_at_scan = pss_pages(core);
 	burst.deadline_ns = burst.started_ns + timeout_ns(core, expected_pages);
 	burst.measure_due_ns = burst.started_ns + MEASURE_NS;
+	burst.paced_ns = burst.started_ns;
+	burst.paced_cpu_ns = burst.cpu_before_ns;
 
 	error = knobs_take(core);
 	if (error)

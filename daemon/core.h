@@ -19,6 +19,7 @@
 #include "daemon/registry.h"
 #include "daemon/scan.h"
 #include "daemon/state.h"
+#include "hypervisor-glue/host_memory.h"
 
 /* Sentences for `status`, in the order they came up. */
 struct sentences {
@@ -56,6 +57,7 @@ struct core {
 	/* of this pass */
 	struct sentences blocked_by, warnings;
 	uint64_t pass_pages, pass_scan_ns;
+	enum thp_mode thp_mode;
 };
 
 /* Out of memory loses the sentence, nothing else. */

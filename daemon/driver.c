@@ -147,6 +147,8 @@ int driver_restore(struct driver *driver, const struct host_root *root, bool kee
 
 	if (!driver->owes)
 		return 0;
+	if (knobs.run == 2)
+		knobs.run = 0; /* writing 2 again would unmerge the whole host again */
 	if (keep_stopped && knobs.run == 1) {
 		knobs.run = 0;
 		return ksm_knobs_write(root, &knobs);

@@ -8,7 +8,6 @@
 #include "common/cleanup.h"
 #include "daemon/log.h"
 #include "daemon/means.h"
-#include "hypervisor-glue/host_memory.h"
 
 /* ---- decide: what an extent was before ---- */
 
@@ -41,18 +40,11 @@ static enum huge_advice advice_before(const struct target *target, const struct 
 	return HUGE_ADVICE_NONE;
 }
 
-static enum thp_mode thp_mode(const struct core *core)
-{
-	enum thp_mode mode;
-
-	return thp_mode_read(&core->root, &mode) == 0 ? mode : THP_NEVER;
-}
-
 /* khugepaged leaves alone what nobody advised, unless huge pages are "always" on. */
 static bool needs_nohugepage(const struct core *core, const struct extent *extent)
 {
 	return extent->advice == HUGE_ADVICE_ALWAYS ||
-		(extent->advice == HUGE_ADVICE_NONE && thp_mode(core) == THP_ALWAYS);
+		(extent->advice == HUGE_ADVICE_NONE && core->thp_mode == THP_ALWAYS);
 }
 
 bool fold_advice_undo(const struct core *core, const struct extent *extent,

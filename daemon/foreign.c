@@ -69,23 +69,25 @@ static bool is_all_ours(const struct core *core, const struct target *target)
 	return ours;
 }
 
-static bool is_expected(const struct core *core, pid_t pid)
+static bool is_expected(
+	const struct core *core, const struct target *target, enum survey_depth depth)
 {
-	const struct target *target = registry_find(&core->registry, pid);
-
 	if (!target || strcmp(target->policy.group, core->active_group))
 		return false;
-	return target_wants_folds(target, core->active_group) || is_all_ours(core, target);
+	if (depth == SURVEY_QUICK && target_wants_folds(target, core->active_group))
+		return true;
+	return is_all_ours(core, target);
 }
 
-static int survey_process(
-	const struct core *core, pid_t pid, struct stranger **strangers, size_t *count)
+static int survey_process(const struct core *core, pid_t pid, enum survey_depth depth,
+	struct stranger **strangers, size_t *count)
 {
+	const struct target *target = registry_find(&core->registry, pid);
 	struct process_ksm ksm;
 	struct process_stat stat;
 	struct stranger *more;
 
-	if (!is_mergeable(core, pid, &ksm) || is_expected(core, pid) ||
+	if (!is_mergeable(core, pid, &ksm) || is_expected(core, target, depth) ||
 		process_stat_read(&core->root, pid, &stat) < 0)
 		return 0;
 	more = reallocarray(*strangers, *count + 1, sizeof(**strangers));
@@ -95,13 +97,15 @@ static int survey_process(
 	more[*count] = (struct stranger){
 		.pid = pid,
 		.merge_any = ksm.merge_any == TRISTATE_YES,
+		.asked_for = target && target_wants_folds(target, core->active_group),
 	};
 	snprintf(more[*count].name, sizeof(more[*count].name), "%s", stat.comm);
 	(*count)++;
 	return 0;
 }
 
-int foreign_survey(const struct core *core, struct stranger **ret_strangers, size_t *ret_count)
+int foreign_survey(const struct core *core, enum survey_depth depth, struct stranger **ret_strangers,
+	size_t *ret_count)
 {
 	_cleanup_free_ struct stranger *strangers = NULL;
 	_cleanup_free_ pid_t *pids = NULL;
@@ -111,7 +115,7 @@ int foreign_survey(const struct core *core, struct stranger **ret_strangers, siz
 	error = process_list(&core->root, &pids, &pid_count);
 	for (size_t i = 0; !error && i < pid_count; i++)
 		if (pids[i] != getpid())
-			error = survey_process(core, pids[i], &strangers, &count);
+			error = survey_process(core, pids[i], depth, &strangers, &count);
 	if (error)
 		return error;
 	*ret_strangers = steal_pointer(&strangers);

@@ -15,13 +15,20 @@ struct stranger {
 	pid_t pid;
 	char name[64]; /* printable */
 	bool merge_any; /* by prctl(PR_SET_MEMORY_MERGE): cannot be un-marked from outside */
+	bool asked_for; /* of the active set, but marked beyond what we marked */
+};
+
+enum survey_depth {
+	SURVEY_QUICK,   /* takes the active set on trust: what a burst polls */
+	SURVEY_THOROUGH,
 };
 
 /*
- * The processes with mergeable memory that is neither in the active set nor an older fold of ours in the
- * active group. In memory the caller frees. 0 or -errno.
+ * The processes with mergeable memory that we did not mark, in the active set or out of it. In memory the
+ * caller frees. 0 or -errno.
  */
-int foreign_survey(const struct core *core, struct stranger **ret_strangers, size_t *ret_count);
+int foreign_survey(const struct core *core, enum survey_depth depth, struct stranger **ret_strangers,
+	size_t *ret_count);
 
 /*
  * For each VM of the active set: un-marks what is mergeable without being ours (QEMU marks all of its RAM)

@@ -11,9 +11,10 @@
 /* A process that refused us (stopped, memlock, ptrace) may have changed its mind. */
 #define ATTACH_RETRY_NS (60 * NS_PER_S)
 
-/* A request takes microseconds, a copying one (UNMERGEABLE of a folded extent) some 10 ms. A minute
- * without an answer is a stopped or frozen process. Scaled by what is asked for: 64 requests a unit. */
-#define ADVISE_DEADLINE_NS (10 * NS_PER_S)
+/* A request takes microseconds, a copying one (UNMERGEABLE or COLLAPSE of a folded extent) 10 to 20 ms. What
+ * has no answer five seconds after that is a process that was stopped or frozen meanwhile. */
+#define ADVISE_PATIENCE_NS (5 * NS_PER_S)
+#define ADVISE_REQUEST_NS  (20 * NS_PER_MS)
 
 static const struct merge_hook_ops *means_choose(const struct core *core, const struct target *target)
 {
@@ -71,10 +72,16 @@ int means_attach(struct core *core, struct target *target)
 int means_advise(struct core *core, struct target *target, struct advice_request *requests,
 	size_t count)
 {
-	const uint64_t deadline_ns = clock_monotonic_ns() +
-		ADVISE_DEADLINE_NS * (1 + count / 64);
-	const int error = target->hook->ops->advise(target->hook, requests, count, deadline_ns);
+	const uint64_t deadline_ns =
+		clock_monotonic_ns() + ADVISE_PATIENCE_NS + ADVISE_REQUEST_NS * count;
+	struct process_stat stat;
+	int error;
 
+	/* The ring of a stopped process is stopped too: no need to wait for that to show. */
+	if (process_stat_read(&core->root, target_pid(target), &stat) == 0 &&
+		(stat.state == 'T' || stat.state == 't'))
+		return attach_refused(target, -EAGAIN, "it is stopped; tried again when it goes on");
+	error = target->hook->ops->advise(target->hook, requests, count, deadline_ns);
 	if (error != -ETIMEDOUT)
 		return error;
 	registry_hook_detach(&core->registry, target);

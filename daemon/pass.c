@@ -37,6 +37,8 @@ static int stage_discover(struct core *core)
 		sentences_add(&core->warnings, "%s", trouble);
 	core->index_stale = core->index_stale || core->registry.count != known;
 	driver_survey(&core->driver, &core->root, core->config.ksm_owner);
+	if (thp_mode_read(&core->root, &core->thp_mode) < 0)
+		core->thp_mode = THP_NEVER; /* compiled out */
 	return error;
 }
 

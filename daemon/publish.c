@@ -39,7 +39,7 @@ static void state_of_folding(const struct core *core, struct target *target)
 {
 	const bool folded = target->marked_extents > 0;
 
-	if (core->bursting && folded)
+	if (core->bursting && target_has_marks(target))
 		state_set(target, VM_FOLDING, "ksmd is at work");
 	else if (core->paused)
 		state_set(target, folded ? VM_FOLDED : VM_WAITING, "paused");
