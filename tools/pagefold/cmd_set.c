@@ -51,8 +51,8 @@ static void print_policy(const json_t *answer)
 	const char *message = json_string_value(json_object_get(answer, "message"));
 	const json_int_t pid = json_integer_value(json_object_get(answer, "pid"));
 
-	output_text(stdout, json_string_value(json_object_get(answer, "name")));
-	printf(" (pid %lld):", (long long)pid);
+	printf("%s (pid %lld):", output_string(json_object_get(answer, "name")).text,
+		(long long)pid);
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
 		printf(" %s=", keys[i]);
 		output_text(stdout, json_string_value(json_object_get(answer, keys[i])));

@@ -6,7 +6,7 @@
 #include "tools/pagefold/output.h"
 #include "tools/pagefold/vm_table.h"
 
-#define LABEL "%-14s"
+#define LABEL "%-16s"
 
 static const char *mib(const json_t *object, const char *key, struct output_cell *buffer)
 {

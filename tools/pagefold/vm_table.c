@@ -32,7 +32,7 @@ static void print_reasons(const json_t *vms)
 
 		if (!reason)
 			continue;
-		if (name)
+		if (name && *name)
 			output_text(stdout, name);
 		else
 			printf("pid:%lld",
