@@ -192,6 +192,8 @@ static int process_refresh(struct registry *registry, const struct registry_sour
 	}
 	subject_texts_read(sources->root, pid, &texts);
 	if (!target) {
+		if (!is_vm && !texts.exe)
+			return 0; /* a kernel thread, or gone */
 		rule = is_vm ? NULL : policy_find(sources, pid, NULL, &texts);
 		if (!is_vm && !rule && !state_find_pid(sources->recorded, pid))
 			return 0;

@@ -71,6 +71,22 @@ static int extent_adopt(struct extent *extent, const struct state_extent *record
 	return 0;
 }
 
+/* Whether the kernel still shows what the record says: a daemon that was killed between a release and its
+ * record left the record behind. */
+static bool is_still_marked(const struct smaps_list *smaps, const struct state_extent *recorded)
+{
+	for (size_t i = 0; i < smaps->count; i++) {
+		const struct vma *vma = &smaps->vmas[i];
+
+		if (vma->end <= recorded->start || vma->start >= recorded->end)
+			continue;
+		if (vma->flags & VMA_MERGEABLE ||
+			(vma->flags & VMA_NOHUGEPAGE && recorded->advice != HUGE_ADVICE_NEVER))
+			return true;
+	}
+	return false;
+}
+
 int target_adopt(struct target *target, const struct state_target *recorded)
 {
 	for (size_t i = 0; i < recorded->extent_count; i++) {
@@ -79,7 +95,8 @@ int target_adopt(struct target *target, const struct state_target *recorded)
 		int error;
 
 		if (!extent || extent->start != recorded->extents[i].start ||
-			extent->end != recorded->extents[i].end)
+			extent->end != recorded->extents[i].end ||
+			!is_still_marked(&target->guest.smaps, &recorded->extents[i]))
 			continue;
 		error = extent_adopt(extent, &recorded->extents[i]);
 		if (error)
