@@ -50,9 +50,9 @@ static void event_drain(struct interrupt *interrupt)
 
 void interrupt_clear(struct interrupt *interrupt)
 {
-	/* First the flag: a raise in between leaves the descriptor readable, and is seen. */
-	event_drain(interrupt);
+	/* First the flag: a raise from here on sets it again, whatever becomes of its event. */
 	atomic_store(&interrupt->raised, false);
+	event_drain(interrupt);
 }
 
 static void heartbeat(struct interrupt *interrupt, uint64_t until_ns)

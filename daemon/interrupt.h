@@ -23,7 +23,8 @@ void interrupt_done(struct interrupt *interrupt);
 void interrupt_raise(struct interrupt *interrupt);
 /* Ends a sleep without asking to stop. */
 void interrupt_wake(struct interrupt *interrupt);
-/* Raised: false until the next raise. Pass thread only. */
+/* Raised: false until the next raise. Pass thread only. Clear first, then look at what was asked for: a
+ * raise says that something is new, and whoever looks afterwards sees it. */
 void interrupt_clear(struct interrupt *interrupt);
 
 /* Also the pass thread's heartbeat, so call it often. */

@@ -159,12 +159,16 @@ uint64_t visit_awaited_ns(const struct core *core)
 
 	for (size_t i = 0; i < core->plan.count; i++) {
 		const struct plan_entry *entry = &core->plan.entries[i];
+		const struct target *target;
 		const struct extent *extent;
 
 		if (entry->action != PLAN_REVISIT)
 			continue;
-		extent = &core->registry.targets[entry->vm]->guest.map.extents[entry->extent];
-		if (extent->visits < 2 && extent->due_ns < next_ns)
+		/* By pid and address: a pass that was interrupted leaves the plan of the one before, whose
+		 * indices nobody has kept up with. */
+		target = registry_find(&core->registry, entry->pid);
+		extent = target ? extent_map_find(&target->guest.map, entry->start) : NULL;
+		if (extent && extent->visits < 2 && extent->due_ns < next_ns)
 			next_ns = extent->due_ns;
 	}
 	return next_ns;

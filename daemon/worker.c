@@ -135,7 +135,6 @@ static void worker_serve(struct worker *worker)
 	struct job *served = NULL, *job;
 	int error;
 
-	interrupt_clear(worker->core->interrupt);
 	while ((job = job_take(worker))) {
 		commands_run(worker->core, &job->request, &job->outcome);
 		job_append(&served, job);
@@ -200,35 +199,47 @@ static uint64_t next_pass_ns(const struct core *core, uint64_t pass_started_ns)
 	return awaited_ns < regular_ns ? awaited_ns : regular_ns;
 }
 
+static void worker_sleep(struct worker *worker, uint64_t next_ns)
+{
+	struct interrupt *interrupt = worker->core->interrupt;
+
+	/* A reload wakes us, but the pass may have slept through that. */
+	while (!worker_take_reload(worker) && !interrupt_sleep_until(interrupt, next_ns) &&
+		clock_monotonic_ns() < next_ns)
+		;
+	(void)worker_take_reload(worker);
+}
+
+/* True: nothing is left to do for --once. */
+static bool worker_pass(struct worker *worker)
+{
+	struct core *core = worker->core;
+	const int64_t before = reclaimed_bytes(core);
+	const int error = pass_run(core, worker_publish, worker);
+
+	if (error)
+		log_error("pass %llu failed: %s; the next one starts anew",
+			(unsigned long long)core->pass_number, strerror(-error));
+	return core->once && !interrupt_raised(core->interrupt) && once_judge(worker, before);
+}
+
 static void *worker_main(void *arg)
 {
 	struct worker *worker = arg;
 	struct core *core = worker->core;
 	bool idle = false; /* --once is done: only requests are served */
 
-	while (!worker_must_quit(worker)) {
+	for (;;) {
 		const uint64_t started_ns = clock_monotonic_ns();
-		const int64_t before = reclaimed_bytes(core);
-		uint64_t next_ns;
 
+		interrupt_clear(core->interrupt);
+		if (worker_must_quit(worker))
+			return NULL;
 		worker_serve(worker);
-		if (!idle) {
-			const int error = pass_run(core, worker_publish, worker);
-
-			if (error)
-				log_error("pass %llu failed: %s; the next one starts anew",
-					(unsigned long long)core->pass_number, strerror(-error));
-			idle = core->once && !interrupt_raised(core->interrupt) &&
-				once_judge(worker, before);
-		}
-		next_ns = idle ? UINT64_MAX : next_pass_ns(core, started_ns);
-		while (!interrupt_sleep_until(core->interrupt, next_ns) &&
-			clock_monotonic_ns() < next_ns)
-			if (worker_take_reload(worker))
-				break;
-		(void)worker_take_reload(worker);
+		if (!idle)
+			idle = worker_pass(worker);
+		worker_sleep(worker, idle ? UINT64_MAX : next_pass_ns(core, started_ns));
 	}
-	return NULL;
 }
 
 /* ---- the main thread ---- */
