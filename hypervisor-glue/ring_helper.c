@@ -19,7 +19,7 @@
 
 _Static_assert(HOOK_REASON_BYTES == ATTACH_REASON_BYTES, "reasons are copied whole");
 
-/* It gives up by itself after 100 ms where the target does not stop; a busy host is given more. */
+/* It gives up by itself after 500 ms where the target does not stop; a busy host is given more. */
 #define ANSWER_MS 3000
 /* After SIGTERM. Only a helper that is inside its window, in a call that the kernel does not
  * finish, outlives that: killing it there would take the target along, so it is left to end by

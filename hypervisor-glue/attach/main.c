@@ -62,7 +62,7 @@ static int explain_stop(const struct target *target, int error, struct refusal *
 			target->pid, target->pid);
 	case -ETIMEDOUT:
 		return refuse(why, error,
-			"process %d did not come out of uninterruptible sleep within 100 ms: look "
+			"process %d did not come out of uninterruptible sleep within 500 ms: look "
 			"at its "
 			"storage; the next attempt may succeed",
 			target->pid);

@@ -11,10 +11,11 @@
 #include "common/clock.h"
 #include "hypervisor-glue/attach/remote_wait.h"
 
-/* A thread in uninterruptible sleep does not stop; it may stay there for ever. */
-#define STOP_NS (100 * NS_PER_MS)
+/* A thread in uninterruptible sleep does not stop; it may stay there for ever. Meanwhile nothing
+ * has happened to it, so there is time for a thread that only waits for a CPU. */
+#define STOP_NS (500 * NS_PER_MS)
 /* Between being let go and entering the call lie a few instructions, unless it is frozen there. */
-#define ENTRY_NS (100 * NS_PER_MS)
+#define ENTRY_NS (500 * NS_PER_MS)
 
 /* linux/rseq.h: struct rseq { u32 cpu_id_start, cpu_id; u64 rseq_cs; ... } */
 #define RSEQ_CS_OFFSET 8

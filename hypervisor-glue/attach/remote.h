@@ -41,7 +41,7 @@ struct remote {
 };
 
 /*
- * -ESRCH: it died. -ETIMEDOUT: it did not stop within 100 ms (uninterruptible sleep). -EAGAIN: it
+ * -ESRCH: it died. -ETIMEDOUT: it did not stop within 500 ms (uninterruptible sleep). -EAGAIN: it
  * was stopped by somebody else. Otherwise the errno of PTRACE_SEIZE. After a failure it is not
  * traced.
  */

@@ -31,6 +31,13 @@ def target(mode):
     return procs.Target([paths.test_helper("attach_target"), mode])
 
 
+def signal_fields(pid):
+    """Which signals its main thread blocks, ignores and catches."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    fields = dict(line.split(":\t", 1) for line in status.splitlines())
+    return [int(fields[name], 16) for name in ("SigBlk", "SigIgn", "SigCgt")]
+
+
 @contextlib.contextmanager
 def rings():
     """attach() here keeps each ring to the end: letting go of one wakes the target's main thread once
@@ -55,6 +62,7 @@ def test_main_thread_does_not_notice(program, mode):
     with busy(program, mode) as process, rings() as attach_and_keep:
         process.wait_rounds(1)
         descriptors = os.listdir(f"/proc/{process.pid}/fd")
+        signals = signal_fields(process.pid)
         stopped = []
         for _ in range(ROUNDS):
             answer = attach_and_keep(process.pid)
@@ -62,6 +70,7 @@ def test_main_thread_does_not_notice(program, mode):
             stopped.append(answer.stopped_seconds)
         process.wait_rounds(2)
         assert os.listdir(f"/proc/{process.pid}/fd") == descriptors
+        assert signal_fields(process.pid) == signals
         rounds, errors = process.status()
     print(f"{mode}: stopped for {statistics.median(stopped) * 1e6:.0f} us (median), "
           f"{max(stopped) * 1e6:.0f} us (most); {rounds} rounds")
@@ -73,10 +82,9 @@ def test_blocked_signals_and_ignored_traps_stay_so():
     with target("signals-blocked") as process:
         for _ in range(ROUNDS):
             assert attach.attach(process.pid).error is None
-        status = Path(f"/proc/{process.pid}/status").read_text()
-        fields = dict(line.split(":\t", 1) for line in status.splitlines())
-        assert int(fields["SigBlk"], 16) & TRAP_BIT
-        assert int(fields["SigIgn"], 16) & TRAP_BIT
+        blocked, ignored, _ = signal_fields(process.pid)
+        assert blocked & TRAP_BIT
+        assert ignored & TRAP_BIT
         assert process.alive()
 
 

@@ -165,7 +165,7 @@ def test_frozen_cgroup_is_refused_and_fine_when_thawed(freezer):
 def test_uninterruptible_sleep_is_given_up():
     with target("vfork") as process:
         wait_state(process.pid, "D")
-        check_refused(process, "ETIMEDOUT", "uninterruptible sleep", "100 ms")
+        check_refused(process, "ETIMEDOUT", "uninterruptible sleep", "500 ms")
 
 
 def test_process_traced_by_another_is_refused():
