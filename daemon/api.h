@@ -26,12 +26,17 @@ struct api_outcome {
 /* Called once, on the main thread, when the request is done; the API owns token. */
 typedef void (*api_done_fn)(void *token, struct api_outcome outcome);
 
-enum api_command { API_PAUSE, API_RESUME, API_RELEASE };
+enum api_command {
+	API_PAUSE,
+	API_RESUME,
+	API_RELEASE,
+	API_END_HOLD, /* of one that was released: its policy was set, be it to what it was before */
+};
 
 struct api_request {
 	enum api_command command;
 	bool all;    /* API_RELEASE of every VM (POST /v1/release) */
-	pid_t pid;   /* API_RELEASE of one: which VM of the snapshot it was */
+	pid_t pid;   /* API_RELEASE, API_END_HOLD of one: which VM of the snapshot it was */
 	bool force;  /* API_RELEASE: skip the headroom check (?force=1) */
 };
 

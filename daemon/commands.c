@@ -83,6 +83,21 @@ static void command_release(
 		text_set(&outcome->message, "the hold could not be recorded: it ends with the daemon");
 }
 
+static void command_end_hold(struct core *core, const struct api_request *request)
+{
+	struct target *target = registry_find(&core->registry, request->pid);
+	int error;
+
+	if (!target || !target->held)
+		return;
+	target_end_hold(target);
+	core->index_stale = true;
+	error = core_record(core);
+	if (error)
+		log_warning("%s (pid %d): that it may be folded again could not be recorded: %s",
+			target_name(target), (int)target_pid(target), strerror(-error));
+}
+
 void commands_run(struct core *core, const struct api_request *request, struct api_outcome *ret)
 {
 	*ret = (struct api_outcome){ 0 };
@@ -93,6 +108,9 @@ void commands_run(struct core *core, const struct api_request *request, struct a
 		break;
 	case API_RELEASE:
 		command_release(core, request, ret);
+		break;
+	case API_END_HOLD:
+		command_end_hold(core, request);
 		break;
 	}
 }

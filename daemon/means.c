@@ -28,7 +28,7 @@ static const struct merge_hook_ops *means_choose(const struct core *core, const 
 
 const char *means_name(const struct core *core, const struct target *target)
 {
-	return target->hook ? target->hook->ops->name : means_choose(core, target)->name;
+	return means_choose(core, target)->name;
 }
 
 static int attach_refused(struct target *target, int error, const char *reason)
@@ -36,6 +36,18 @@ static int attach_refused(struct target *target, int error, const char *reason)
 	snprintf(target->hook_reason, sizeof(target->hook_reason), "%s", reason);
 	target->hook_retry_ns = clock_monotonic_ns() + ATTACH_RETRY_NS;
 	return error;
+}
+
+/* Nothing to try again later: it stays so until somebody changes it. */
+static int attach_unwanted(const struct core *core, struct target *target)
+{
+	snprintf(target->hook_reason, sizeof(target->hook_reason), "%s",
+		core->features.have[FEATURE_RING]
+			? "hook = none: plans are made and reported, not carried out"
+			: "io_uring is not available on this host (kernel.io_uring_disabled, or "
+			  "feature ring disabled), so nothing can be marked");
+	target->hook_retry_ns = 0;
+	return -ENOTSUP;
 }
 
 int means_attach(struct core *core, struct target *target)
@@ -48,14 +60,11 @@ int means_attach(struct core *core, struct target *target)
 	char reason[HOOK_REASON_BYTES] = "";
 	int error;
 
-	if (target->hook)
+	if (target->hook && target->hook->ops == ops)
 		return 0;
+	registry_hook_detach(&core->registry, target); /* the policy names another one by now */
 	if (ops == &merge_hook_none)
-		return attach_refused(target, -ENOTSUP,
-			core->features.have[FEATURE_RING]
-				? "hook = none: plans are made and reported, not carried out"
-				: "io_uring is not available on this host (kernel.io_uring_disabled, "
-				  "or feature ring disabled), so nothing can be marked");
+		return attach_unwanted(core, target);
 	if (clock_monotonic_ns() < target->hook_retry_ns)
 		return -EAGAIN;
 	error = ops->attach(&context, &target->guest.process, &target->hook, reason);

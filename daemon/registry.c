@@ -123,16 +123,10 @@ static const struct policy_rule *policy_find(const struct registry_sources *sour
 	return policy_set_find(sources->policies, &subject);
 }
 
-static void target_end_hold(struct target *target)
-{
-	target->held = false;
-	free(target->held_policy);
-	target->held_policy = NULL;
-}
-
 static void target_take_policy(
 	struct target *target, const struct policy_rule *rule, enum policy_mode default_mode)
 {
+	const enum policy_hook hook_before = target->policy.hook;
 	_cleanup_free_ char *text = NULL;
 
 	if (rule) {
@@ -143,6 +137,11 @@ static void target_take_policy(
 	} else {
 		policy_init(&target->policy, default_mode);
 		text_set(&target->policy_source, "default-mode");
+	}
+	if (target->policy.hook != hook_before) {
+		/* What stood in the way of the other one says nothing of this one. */
+		target->hook_reason[0] = '\0';
+		target->hook_retry_ns = 0;
 	}
 	text = target_policy_text(&target->policy);
 	if (target->held && text && target->held_policy && strcmp(text, target->held_policy))

@@ -96,6 +96,12 @@ static int backend_submit(
 	return worker_submit(((struct service *)data)->worker, request, done, token);
 }
 
+/* For what nobody waits for. */
+static void on_done(void *token _unused_, struct api_outcome outcome)
+{
+	free(outcome.message);
+}
+
 static int backend_set_policy(void *data, const struct snapshot_vm *vm,
 	const struct policy *policy, char **ret_message)
 {
@@ -114,6 +120,9 @@ static int backend_set_policy(void *data, const struct snapshot_vm *vm,
 		service->policy_dir, target.section, target.match, policy, ret_message);
 	if (!error)
 		error = service_reload(service);
+	if (!error)
+		error = worker_submit(service->worker,
+			&(struct api_request){ .command = API_END_HOLD, .pid = vm->pid }, on_done, NULL);
 	if (!error && asprintf(ret_message, "Kept in %s/00-set.conf.", service->policy_dir) < 0)
 		*ret_message = NULL;
 	return error;

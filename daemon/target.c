@@ -125,6 +125,13 @@ bool target_wants_folds(const struct target *target, const char *active_group)
 		!strcmp(target->policy.group, active_group);
 }
 
+void target_end_hold(struct target *target)
+{
+	target->held = false;
+	free(target->held_policy);
+	target->held_policy = NULL;
+}
+
 char *target_policy_text(const struct policy *policy)
 {
 	char *text;

@@ -74,6 +74,9 @@ static inline pid_t target_pid(const struct target *target)
 	return target->guest.process.id.pid;
 }
 
+/* It may be folded again. */
+void target_end_hold(struct target *target);
+
 /* "mode group hook hugepages": what a hold remembers. The caller frees it; NULL: no memory. */
 char *target_policy_text(const struct policy *policy);
 

@@ -48,7 +48,7 @@ static void print_host(const json_t *host)
 		printf("%s%s", i ? ", " : "", a.text);
 	}
 	printf("%s\n", i ? "" : "-");
-	printf(LABEL "%s\n", "ksmd driven by", string(host, "ksm_driver", &a));
+	printf(LABEL "%s\n", "ksmd driver", string(host, "ksm_driver", &a));
 	printf(LABEL "%s\n", "Active group", string(host, "active_group", &a));
 }
 
