@@ -3,6 +3,13 @@
  * Advice through an io_uring that lives in the target: a helper process makes it there, once, with
  * one injected system call; from then on the kernel carries our requests out in the target's
  * address space, and no thread of the target is ever stopped again.
+ *
+ * When the ring is let go (detached, or its owner dies), the kernel wakes the target's main thread once
+ * to end it. A call that the kernel restarts (ppoll(), futex(), read(), as in QEMU's main loop) does not
+ * show it; a bare wait like epoll_wait() may answer EINTR, as after SIGSTOP and SIGCONT. So a ring is
+ * kept for as long as there may be something to advise.
+ *
+ * A process that calls execve() is gone in the sense of -ESRCH: its ring ends with its memory.
  */
 #include <errno.h>
 #include <stdio.h>
