@@ -7,6 +7,15 @@
 
 #include "common/cleanup.h"
 
+/* A plain process goes by its comm. */
+static void guest_name(const struct host_root *root, pid_t pid, struct qemu_cmdline *ret)
+{
+	struct process_stat stat;
+
+	if (process_stat_read(root, pid, &stat) == 0)
+		snprintf(ret->name, sizeof(ret->name), "%s", stat.comm);
+}
+
 int guest_open(const struct host_root *root, pid_t pid, bool allow_pagemap_scan, struct guest *ret)
 {
 	struct guest guest = { .process.pidfd = -1, .pagemap.fd = -1 };
@@ -18,6 +27,8 @@ int guest_open(const struct host_root *root, pid_t pid, bool allow_pagemap_scan,
 	error = vmm_read(root, pid, &guest.vmm, &guest.is_vm);
 	if (error)
 		goto close_process;
+	if (!guest.is_vm)
+		guest_name(root, pid, &guest.vmm.cmdline);
 	error = pagemap_open(root, pid, allow_pagemap_scan, &guest.pagemap);
 	if (error)
 		goto close_process;

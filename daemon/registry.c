@@ -63,21 +63,31 @@ static int registry_insert(struct registry *registry, struct target *target)
 	return 0;
 }
 
+static void registry_drop(struct registry *registry, struct target *target)
+{
+	size_t at = 0;
+
+	while (registry->targets[at] != target)
+		at++;
+	registry->count--;
+	memmove(&registry->targets[at], &registry->targets[at + 1],
+		(registry->count - at) * sizeof(struct target *));
+	registry_hook_detach(registry, target);
+	target_free(target);
+}
+
+/* One that cannot be found for the moment, but runs and has marks of ours, is not forgotten. */
+static bool is_to_be_kept(const struct target *target)
+{
+	return process_alive(&target->guest.process) &&
+		(target->present || target_has_marks(target));
+}
+
 static void registry_drop_absent(struct registry *registry)
 {
-	size_t kept = 0;
-
-	for (size_t i = 0; i < registry->count; i++) {
-		struct target *target = registry->targets[i];
-
-		if (target->present && process_alive(&target->guest.process)) {
-			registry->targets[kept++] = target;
-			continue;
-		}
-		registry_hook_detach(registry, target);
-		target_free(target);
-	}
-	registry->count = kept;
+	for (size_t i = registry->count; i-- > 0;)
+		if (!is_to_be_kept(registry->targets[i]))
+			registry_drop(registry, registry->targets[i]);
 }
 
 void registry_done(struct registry *registry)
@@ -171,8 +181,18 @@ static int target_discover(struct registry *registry, const struct registry_sour
 		target_free(target);
 		return error;
 	}
+	/* From now on the target knows; adopted again later, its marks of then would come back. */
+	if (recorded)
+		state_forget(sources->recorded, target->guest.process.id);
 	*ret = target;
 	return 0;
+}
+
+/* Neither recycled nor, with another program, in another address space than the one we opened. */
+static bool is_the_same(const struct target *target)
+{
+	return process_alive(&target->guest.process) &&
+		pagemap_is_current(&target->guest.pagemap);
 }
 
 static int process_refresh(struct registry *registry, const struct registry_sources *sources,
@@ -183,10 +203,8 @@ static int process_refresh(struct registry *registry, const struct registry_sour
 	const struct policy_rule *rule;
 	int error;
 
-	if (target && !process_alive(&target->guest.process)) {
-		/* Recycled: the old one goes now, the new one is another. */
-		target->present = false;
-		registry_drop_absent(registry);
+	if (target && !is_the_same(target)) {
+		registry_drop(registry, target);
 		target = NULL;
 	}
 	subject_texts_read(sources->root, pid, &texts);
@@ -225,6 +243,15 @@ static int vms_refresh(
 	return error;
 }
 
+/* Known, and not (yet) found: a rule may have gone while it has marks. */
+static bool registry_misses_any(const struct registry *registry)
+{
+	for (size_t i = 0; i < registry->count; i++)
+		if (!registry->targets[i]->present)
+			return true;
+	return false;
+}
+
 static int processes_refresh(
 	struct registry *registry, const struct registry_sources *sources, char **trouble)
 {
@@ -232,7 +259,8 @@ static int processes_refresh(
 	size_t count;
 	int error;
 
-	if (!policy_set_wants_processes(sources->policies) && !sources->recorded->target_count)
+	if (!policy_set_wants_processes(sources->policies) && !sources->recorded->target_count &&
+		!registry_misses_any(registry))
 		return 0;
 	error = process_list(sources->root, &pids, &count);
 	for (size_t i = 0; !error && i < count; i++) {

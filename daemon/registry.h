@@ -26,7 +26,7 @@ struct registry_sources {
 	const struct policy_set *policies;
 	enum policy_mode default_mode;
 	bool allow_pagemap_scan;
-	const struct state *recorded; /* what an earlier daemon marked; adopted where still there */
+	struct state *recorded; /* what an earlier daemon marked; what is adopted leaves it */
 };
 
 /*

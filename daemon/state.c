@@ -302,14 +302,18 @@ int state_load(const char *state_dir, const char *boot_id, struct state *ret)
 	return 0;
 }
 
+static void state_target_done(struct state_target *target)
+{
+	for (size_t e = 0; e < target->extent_count; e++)
+		free(target->extents[e].shared_before);
+	free(target->extents);
+	free(target->held_policy);
+}
+
 void state_done(struct state *state)
 {
-	for (size_t t = 0; t < state->target_count; t++) {
-		for (size_t e = 0; e < state->targets[t].extent_count; e++)
-			free(state->targets[t].extents[e].shared_before);
-		free(state->targets[t].extents);
-		free(state->targets[t].held_policy);
-	}
+	for (size_t t = 0; t < state->target_count; t++)
+		state_target_done(&state->targets[t]);
 	free(state->targets);
 	*state = (struct state){ 0 };
 }
@@ -320,6 +324,19 @@ const struct state_target *state_find(const struct state *state, struct process_
 		if (process_id_equal(state->targets[i].id, id))
 			return &state->targets[i];
 	return NULL;
+}
+
+void state_forget(struct state *state, struct process_id id)
+{
+	for (size_t i = 0; i < state->target_count; i++) {
+		if (!process_id_equal(state->targets[i].id, id))
+			continue;
+		state_target_done(&state->targets[i]);
+		state->target_count--;
+		memmove(&state->targets[i], &state->targets[i + 1],
+			(state->target_count - i) * sizeof(*state->targets));
+		return;
+	}
 }
 
 bool state_find_pid(const struct state *state, pid_t pid)

@@ -53,6 +53,8 @@ int state_save(const char *state_dir, const struct state *state);
 void state_done(struct state *state);
 
 const struct state_target *state_find(const struct state *state, struct process_id id);
+/* Takes the process out of the record; none there is fine. */
+void state_forget(struct state *state, struct process_id id);
 /* Whether a process with this pid, perhaps another one, is in the record. */
 bool state_find_pid(const struct state *state, pid_t pid);
 

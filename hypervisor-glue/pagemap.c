@@ -86,6 +86,14 @@ void pagemap_done(struct pagemap *pagemap)
 	*pagemap = (struct pagemap){ .fd = -1, .kpageflags_fd = -1, .kpagecount_fd = -1 };
 }
 
+bool pagemap_is_current(const struct pagemap *pagemap)
+{
+	uint64_t entry;
+
+	/* An address space that nobody runs in any more reads as an empty file. */
+	return pread(pagemap->fd, &entry, sizeof(entry), 0) == (ssize_t)sizeof(entry);
+}
+
 static int check_range(uint64_t start, uint64_t end)
 {
 	return start >= end || ((start | end) & (PAGEMAP_PAGE_BYTES - 1)) ? -EINVAL : 0;

@@ -41,6 +41,8 @@ struct page_counts {
  */
 int pagemap_open(const struct host_root *root, pid_t pid, bool allow_scan, struct pagemap *ret);
 void pagemap_done(struct pagemap *pagemap);
+/* False once the process has ended or executed another program: it is to be opened anew. */
+bool pagemap_is_current(const struct pagemap *pagemap);
 
 /*
  * Whatever follows answers about the address space the process had at pagemap_open(): -ESRCH, on
