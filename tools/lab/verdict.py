@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Two contenders of tools/bench side by side: ratios, a table, and the same as JSON."""
+
+import statistics
+from dataclasses import asdict
+
+from lab import race
+
+MIB = 1 << 20
+TARGET_SHARE = 0.95
+GOALS = {"savings_vs_ksmd_flat_out": ("at least", 0.95),
+         "cpu_to_95_vs_ksmd_flat_out": ("at most", 0.2),
+         "rmap_items_vs_ksmd_flat_out": ("at most", 0.2),
+         "wall_to_95_vs_ksmd_flat_out": None}
+
+
+def judge(results):
+    """Adds to each contender its sample "at_95", when 95 % of what ksmd flat out brought back in the
+    end had come back (None: never), and to the round the ratios of pagefold to ksmd."""
+    ksmd, pagefold = results["ksmd"], results["pagefold"]
+    target = TARGET_SHARE * ksmd["savings_bytes"]
+    for outcome in (ksmd, pagefold):
+        outcome["at_95"] = race.first_at(outcome["samples"], outcome["start"]["anon_bytes"], target)
+    results["ratios"] = {
+        "savings_vs_ksmd_flat_out": pagefold["savings_bytes"] / ksmd["savings_bytes"],
+        **{f"{name}_vs_ksmd_flat_out": _ratio(pagefold["at_95"], ksmd["at_95"], field)
+           for name, field in (("cpu_to_95", "cpu"), ("rmap_items", "rmap_items"),
+                               ("wall_to_95", "wall"))}}
+
+
+def _ratio(one, other, field):
+    if one is None or other is None or not getattr(other, field):
+        return None
+    return getattr(one, field) / getattr(other, field)
+
+
+def spread(rounds):
+    """{ratio: {"min", "median", "max"}} over the rounds; None where one round did not get there."""
+    result = {}
+    for name in GOALS:
+        values = [results["ratios"][name] for results in rounds]
+        result[name] = None if None in values else {
+            "min": min(values), "median": statistics.median(values), "max": max(values)}
+    return result
+
+
+def document(report):
+    """The report as it is written: samples as plain numbers."""
+    rounds = [{name: _plain(part) for name, part in results.items()}
+              for results in report["rounds"]]
+    if not all("ratios" in results for results in report["rounds"]):
+        return {**report, "rounds": rounds}
+    ratios = spread(report["rounds"])
+    medians = {name: values and values["median"] for name, values in ratios.items()}
+    return {**report, "ratios": medians, "spread": ratios, "rounds": rounds}
+
+
+def _plain(part):
+    if not isinstance(part, dict) or "samples" not in part:
+        return part
+    plain = {**part, "samples": [asdict(sample) for sample in part["samples"]]}
+    if part.get("at_95"):
+        plain["at_95"] = asdict(part["at_95"])
+    return plain
+
+
+# ---- for eyes ----
+
+_ROW = "{:<34} {:>14} {:>14} {:>8}"
+
+
+def _mib(size):
+    return f"{size / MIB:.1f}"
+
+
+def _rows(ksmd, pagefold):
+    def both(label, read, form):
+        values = [read(outcome) for outcome in (ksmd, pagefold)]
+        ratio = f"{values[1] / values[0]:.3f}" if None not in values and values[0] else ""
+        return (label, *("never" if value is None else form(value) for value in values), ratio)
+
+    def at_95(field):
+        return lambda outcome: outcome["at_95"] and getattr(outcome["at_95"], field)
+
+    yield both("AnonPages before, MiB", lambda one: one["start"]["anon_bytes"], _mib)
+    yield both("AnonHugePages before, MiB", lambda one: one["start"]["anon_huge_bytes"], _mib)
+    yield both("savings, MiB", lambda one: one["savings_bytes"], _mib)
+    yield both("  of the guests alone, MiB", lambda one: one["guests_savings_bytes"], _mib)
+    for field in ("cpu", "ksmd", "daemon", "ring"):
+        label = "CPU to 95 %, s" if field == "cpu" else f"  of it {field}, s"
+        yield both(label, at_95(field), "{:.2f}".format)
+    yield both("wall clock to 95 %, s", at_95("wall"), "{:.2f}".format)
+    yield both("rmap_items at 95 %", at_95("rmap_items"), str)
+    yield both("rmap_items at the end", lambda one: one["rmap_items"], str)
+    yield both("CPU in all, s", lambda one: one["final"]["cpu"], "{:.2f}".format)
+    yield both("metadata at the end, MiB", lambda one: one["metadata_bytes"], _mib)
+    yield both("AnonHugePages of guests kept, MiB", lambda one: one["huge_bytes"], _mib)
+
+
+def _print_round(number, results):
+    print()
+    print(_ROW.format(f"round {number + 1} ({', then '.join(results['order'])})", "ksmd flat out",
+                      "pagefold", "ratio"))
+    for row in _rows(results["ksmd"], results["pagefold"]):
+        print(_ROW.format(*row))
+    if not results["ksmd"]["settled"]:
+        print("ksmd was not settled when its time was up")
+    for name in ("ksmd", "pagefold"):
+        outcome = results[name]
+        others = outcome["savings_bytes"] - outcome["guests_savings_bytes"]
+        if abs(others) > 0.01 * outcome["guests_savings_bytes"]:
+            print(f"beside {name}'s guests other programs moved AnonPages by {-others / MIB:+.1f} "
+                  "MiB: this round's savings are off by that")
+
+
+def print_report(report):
+    for number, results in enumerate(report["rounds"]):
+        _print_round(number, results)
+    print()
+    for name, values in spread(report["rounds"]).items():
+        print(f"{name:<30} {_spread_text(values)}{_goal_text(GOALS[name])}")
+    _print_khugepaged(report["rounds"][-1].get("khugepaged"))
+
+
+def _spread_text(values):
+    if values is None:
+        return "never got there"
+    return f"{values['median']:.3f} (min {values['min']:.3f}, max {values['max']:.3f})"
+
+
+def _goal_text(goal):
+    return f"   goal: {goal[0]} {goal[1]}" if goal else ""
+
+
+def _print_khugepaged(undone):
+    if undone:
+        print(f"khugepaged, hurried for {undone['seconds']} s: {undone['full_scans']} full scans, "
+              f"{undone['pages_collapsed']} huge pages collapsed, {undone['lost_pages']} of "
+              f"{undone['folded_pages']} folded pages lost ({undone['written_pages']} more were "
+              "written by the guests)")
