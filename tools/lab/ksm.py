@@ -88,6 +88,18 @@ def process_stat(pid):
     return stat
 
 
+def mergeable_processes():
+    """{pid: name} of those that ksmd would merge in; before Linux 6.17 those that it has seen."""
+    found = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            stat = process_stat(int(entry))
+            if stat.get("ksm_mergeable", stat.get("ksm_rmap_items", 0) > 0):
+                with contextlib.suppress(OSError):
+                    found[int(entry)] = Path(f"/proc/{entry}/comm").read_text().strip()
+    return found
+
+
 def ksmd_pid():
     for entry in os.listdir("/proc"):
         if entry.isdigit():

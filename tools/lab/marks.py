@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is marked and shared in a process, as the kernel says it, and what a daemon recorded of it."""
+
+import json
+from pathlib import Path
+
+from lab import host
+
+
+def _joined(ranges):
+    """Sorted, neighbours as one."""
+    joined = []
+    for start, end in sorted(ranges):
+        if joined and start <= joined[-1][1]:
+            joined[-1][1] = max(end, joined[-1][1])
+        else:
+            joined.append([start, end])
+    return [tuple(one) for one in joined]
+
+
+def mergeable(pid):
+    """The ranges that ksmd may merge in ("mg" in smaps)."""
+    return _joined((vma["start"], vma["end"]) for vma in host.vmas(pid) if "mg" in vma["flags"])
+
+
+def huge_page_advice(pid, start, length):
+    """[(start, end, "hg", "nh" or None)] over a range, neighbours of one kind as one."""
+    found = []
+    for vma in host.vmas(pid):
+        if vma["end"] <= start or vma["start"] >= start + length:
+            continue
+        advice = next(iter(vma["flags"] & {"hg", "nh"}), None)
+        if found and found[-1][1] == vma["start"] and found[-1][2] == advice:
+            found[-1] = (found[-1][0], vma["end"], advice)
+        else:
+            found.append((vma["start"], vma["end"], advice))
+    return found
+
+
+def ksm_bytes(pid):
+    """Memory of that process in pages of KSM, however few share them."""
+    return sum(vma.get("KSM", 0) for vma in host.vmas(pid))
+
+
+def private_bytes(*pids):
+    """The anonymous memory of processes, a shared page counted in parts: what it costs the host."""
+    return sum(host.rollup(pid)["Pss_Anon"] for pid in pids)
+
+
+def record(state_dir):
+    """state.json; None where there is none."""
+    path = Path(state_dir) / "state.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def recorded(state_dir, pid):
+    """The ranges that the record says are marked in that process."""
+    targets = (record(state_dir) or {"targets": []})["targets"]
+    return _joined((extent["start"], extent["end"]) for target in targets
+                   if target["pid"] == pid for extent in target["extents"])
+
+
+def unrecorded(state_dir, pid):
+    """Marked ranges that the record does not cover: there must never be any."""
+    known = recorded(state_dir, pid)
+    return [(start, end) for start, end in mergeable(pid)
+            if not any(low <= start and end <= high for low, high in known)]
