@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 
 #define STATE_FORMAT 1
 #define STATE_FILE   "state.json"
+
+#define FILE_STEP_BYTES ((size_t)64 << 10)
 
 static void cleanup_json(json_t **json)
 {
@@ -153,14 +156,14 @@ static int shared_parse(const char *hex, uint8_t **ret)
 
 static int extent_parse(json_t *json, struct state_extent *ret)
 {
-	json_int_t start, end;
-	int advice, zero_before, was_huge;
+	json_int_t start, end, advice, zero_before;
 	const char *shared = NULL;
+	int was_huge;
 
-	if (json_unpack(json, "{s:I, s:I, s:i, s:i, s:b, s?s}", "start", &start, "end", &end,
+	if (json_unpack(json, "{s:I, s:I, s:I, s:I, s:b, s?s}", "start", &start, "end", &end,
 		    "advice", &advice, "zero_before", &zero_before, "was_huge", &was_huge,
 		    "shared_before", &shared) < 0 &&
-		json_unpack(json, "{s:I, s:I, s:i, s:i, s:b, s:n}", "start", &start, "end", &end,
+		json_unpack(json, "{s:I, s:I, s:I, s:I, s:b, s:n}", "start", &start, "end", &end,
 			"advice", &advice, "zero_before", &zero_before, "was_huge", &was_huge,
 			"shared_before") < 0)
 		return -EBADMSG;
@@ -181,15 +184,15 @@ static int extent_parse(json_t *json, struct state_extent *ret)
 static int target_parse(json_t *json, struct state_target *target)
 {
 	json_t *extents, *extent, *held_policy;
-	json_int_t start;
-	int pid, held;
+	json_int_t pid, start;
+	int held;
 	size_t i;
 
-	if (json_unpack(json, "{s:i, s:I, s:b, s:o, s:o}", "pid", &pid, "start_ticks", &start,
+	if (json_unpack(json, "{s:I, s:I, s:b, s:o, s:o}", "pid", &pid, "start_ticks", &start,
 		    "held", &held, "held_policy", &held_policy, "extents", &extents) < 0 ||
-		pid <= 0 || start < 0 || !json_is_array(extents))
+		pid <= 0 || pid > INT_MAX || start < 0 || !json_is_array(extents))
 		return -EBADMSG;
-	target->id = (struct process_id){ pid, (uint64_t)start };
+	target->id = (struct process_id){ (pid_t)pid, (uint64_t)start };
 	target->held = held;
 	if (json_is_string(held_policy)) {
 		target->held_policy = strdup(json_string_value(held_policy));
@@ -231,14 +234,15 @@ static int knobs_parse(json_t *json, struct state *state)
 	return 0;
 }
 
-static int state_parse(json_t *json, struct state *state)
+static int state_from_json(json_t *json, struct state *state)
 {
 	const char *boot_id, *group;
 	json_t *knobs, *targets, *target;
-	int format, paused, error;
+	json_int_t format;
+	int paused, error;
 	size_t i;
 
-	if (json_unpack(json, "{s:i, s:s, s:b, s:s, s:o, s:o}", "format", &format, "boot_id",
+	if (json_unpack(json, "{s:I, s:s, s:b, s:s, s:o, s:o}", "format", &format, "boot_id",
 		    &boot_id, "paused", &paused, "active_group", &group, "ksm_knobs", &knobs,
 		    "targets", &targets) < 0 ||
 		format != STATE_FORMAT || !json_is_array(targets) ||
@@ -273,25 +277,12 @@ static void state_keep_wishes(struct state *state, const char *boot_id)
 	snprintf(state->boot_id, sizeof(state->boot_id), "%s", boot_id);
 }
 
-int state_load(const char *state_dir, const char *boot_id, struct state *ret)
+int state_parse(const char *text, size_t length, const char *boot_id, struct state *ret)
 {
-	_cleanup_free_ char *path = NULL;
-	_cleanup_json_ json_t *json = NULL;
+	_cleanup_json_ json_t *json = json_loadb(text, length, JSON_REJECT_DUPLICATES, NULL);
 	struct state state = { 0 };
-	json_error_t where;
-	int error;
+	const int error = json ? state_from_json(json, &state) : -EBADMSG;
 
-	if (asprintf(&path, "%s/" STATE_FILE, state_dir) < 0)
-		return -ENOMEM;
-	snprintf(state.boot_id, sizeof(state.boot_id), "%s", boot_id);
-	if (access(path, R_OK) < 0) {
-		if (errno != ENOENT)
-			return -errno;
-		*ret = state;
-		return 0;
-	}
-	json = json_load_file(path, JSON_REJECT_DUPLICATES, &where);
-	error = json ? state_parse(json, &state) : -EBADMSG;
 	if (error) {
 		state_done(&state);
 		return error;
@@ -300,6 +291,48 @@ int state_load(const char *state_dir, const char *boot_id, struct state *ret)
 		state_keep_wishes(&state, boot_id);
 	*ret = state;
 	return 0;
+}
+
+/* ---- from disk ---- */
+
+static int file_read(const char *path, char **ret_text, size_t *ret_length)
+{
+	_cleanup_fclose_ FILE *file = fopen(path, "re");
+	_cleanup_free_ char *text = NULL;
+	size_t length = 0, room = 0;
+
+	if (!file)
+		return -errno;
+	do {
+		char *const more = length < room ? text : realloc(text, room += FILE_STEP_BYTES);
+
+		if (!more)
+			return -ENOMEM;
+		text = more;
+		length += fread(text + length, 1, room - length, file);
+		if (ferror(file))
+			return errno ? -errno : -EIO;
+	} while (!feof(file));
+	*ret_text = steal_pointer(&text);
+	*ret_length = length;
+	return 0;
+}
+
+int state_load(const char *state_dir, const char *boot_id, struct state *ret)
+{
+	_cleanup_free_ char *path = NULL, *text = NULL;
+	size_t length = 0;
+	int error;
+
+	if (asprintf(&path, "%s/" STATE_FILE, state_dir) < 0)
+		return -ENOMEM;
+	error = file_read(path, &text, &length);
+	if (error == -ENOENT) {
+		*ret = (struct state){ 0 };
+		snprintf(ret->boot_id, sizeof(ret->boot_id), "%s", boot_id);
+		return 0;
+	}
+	return error ? error : state_parse(text, length, boot_id, ret);
 }
 
 static void state_target_done(struct state_target *target)

@@ -48,6 +48,8 @@ struct state {
 /* Missing file: an empty state. A file that cannot be read as a state is -EBADMSG: the caller stops,
  * rather than forget what is marked. boot_id is this boot's. */
 int state_load(const char *state_dir, const char *boot_id, struct state *ret);
+/* The same over the text of such a file. */
+int state_parse(const char *text, size_t length, const char *boot_id, struct state *ret);
 /* Returns after the record is on disk. 0 or -errno (the old record stands then). */
 int state_save(const char *state_dir, const struct state *state);
 void state_done(struct state *state);
