@@ -125,10 +125,34 @@ static bool is_group_leader(const struct core *core, size_t index)
 	return true;
 }
 
+/* Whether those of the group that fold are all that were counted for it. */
+static bool group_folds_whole(const struct core *core, const char *group)
+{
+	for (size_t i = 0; i < core->registry.count; i++)
+		if (is_counted(core->registry.targets[i], group, false) &&
+			!is_counted(core->registry.targets[i], group, true))
+			return false;
+	return true;
+}
+
+/* Among those that fold, once all of the group have been counted: mostly that is the same count. */
+static int group_count_folding(struct core *core, const char *group, uint64_t *ret_saveable_bytes)
+{
+	uint64_t bytes = 0;
+
+	if (!group_folds_whole(core, group))
+		return group_count(core, group, true, ret_saveable_bytes);
+	for (size_t i = 0; i < core->registry.count; i++)
+		if (is_counted(core->registry.targets[i], group, true))
+			bytes += core->registry.targets[i]->saveable_bytes;
+	*ret_saveable_bytes = bytes;
+	return 0;
+}
+
 static int group_saveable(struct core *core, const char *group, uint64_t *ret_bytes)
 {
 	*ret_bytes = 0;
-	return group_wants_folds(core, group) ? group_count(core, group, true, ret_bytes) : 0;
+	return group_wants_folds(core, group) ? group_count_folding(core, group, ret_bytes) : 0;
 }
 
 static void group_activate(struct core *core, const char *group)
@@ -186,6 +210,7 @@ static void group_follow_config(struct core *core)
 
 int census_take(struct core *core)
 {
+	uint64_t saveable_bytes;
 	int error = 0;
 
 	for (size_t i = 0; !error && i < core->registry.count; i++) {
@@ -201,7 +226,7 @@ int census_take(struct core *core)
 	else
 		error = group_choose(core);
 	if (!error && core->active_group[0])
-		error = group_count(core, core->active_group, true, NULL);
+		error = group_count_folding(core, core->active_group, &saveable_bytes);
 	if (!error)
 		core->index_stale = false;
 	return error;
