@@ -2,14 +2,15 @@
 /*
  * prefork WORKERS INHERITED_MIB OWN_MIB
  *
- * A server as many are: the parent prepares INHERITED_MIB of memory (a quarter zero pages, a quarter
- * twins of each other, half unlike any other), forks, and each worker adds OWN_MIB (half twins, the
- * same in every worker, half its own) and overwrites the second half of its first inherited quarter
- * of unlike pages with its own. What workers still share by fork is no saving of anybody's.
+ * A server as many are: the parent prepares INHERITED_MIB of memory (a quarter zero pages, a
+ * quarter twins of each other, half unlike any other), forks, and each worker adds OWN_MIB (half
+ * twins, the same in every worker, half its own) and overwrites the second half of its first
+ * inherited quarter of unlike pages with its own. What workers still share by fork is no saving of
+ * anybody's.
  *
- * Says "worker PID INHERITED_START OWN_START" for each, then "ready PID INHERITED_START LENGTH", and
- * ends with its standard input. "write N" makes each worker rewrite its first N own pages and is
- * answered with "wrote N"; "check" has each worker check all its memory: "checked ERRORS".
+ * Says "worker PID INHERITED_START OWN_START" for each, then "ready PID INHERITED_START LENGTH",
+ * and ends with its standard input. "write N" makes each worker rewrite its first N own pages and
+ * is answered with "wrote N"; "check" has each worker check all its memory: "checked ERRORS".
  */
 #include <errno.h>
 #include <signal.h>
@@ -75,7 +76,7 @@ static unsigned memory_errors(const struct memory *memory)
 	for (size_t page = 0; page < memory->pages; page++)
 		for (size_t i = 0; i < WORDS; i++)
 			errors += ((volatile uint64_t *)memory->words)[page * WORDS + i] !=
-				word_of(memory->keys[page], i);
+				  word_of(memory->keys[page], i);
 	return errors;
 }
 
@@ -120,8 +121,9 @@ static void worker_fill(struct memory *inherited, struct memory *own)
 	for (size_t page = 2 * quarter + quarter / 2; page < 3 * quarter; page++)
 		page_write(inherited, page, mix(unlike + page) | 1);
 	for (size_t page = 0; page < own->pages; page++)
-		page_write(own, page, page < own->pages / 2 ?
-			twin_key(page, 2000) : mix(unlike + inherited->pages + page) | 1);
+		page_write(own, page,
+			page < own->pages / 2 ? twin_key(page, 2000)
+					      : mix(unlike + inherited->pages + page) | 1);
 }
 
 static void worker_serve(int requests, int answers, struct memory *inherited, struct memory *own)
@@ -226,7 +228,8 @@ int main(int argc, char **argv)
 	inherited_fill(&inherited);
 	for (size_t i = 0; i < count; i++)
 		worker_start(&workers[i], &inherited, strtoul(argv[3], NULL, 10) << 8);
-	printf("ready %d %p %zu\n", getpid(), (void *)inherited.words, inherited.pages * PAGE_BYTES);
+	printf("ready %d %p %zu\n", getpid(), (void *)inherited.words,
+		inherited.pages * PAGE_BYTES);
 	serve(workers, count, &inherited);
 	for (size_t i = 0; i < count; i++)
 		close(workers[i].requests);

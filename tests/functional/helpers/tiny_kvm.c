@@ -4,10 +4,10 @@
  * operating system. What folding does to its memory reaches it through KVM's shadow or nested page
  * tables, as it does any guest. Options and line protocol: checker_cli.h.
  *
- * The guest runs in long mode at privilege level 3 with I/O privilege 3 from its first instruction on.
- * A KVM that emulates ring 0 (as on a host that is a guest itself) runs it at full speed all the same,
- * and an `out` is all it needs to reach the VMM. Its code is guest_main() below, copied out of this
- * very program.
+ * The guest runs in long mode at privilege level 3 with I/O privilege 3 from its first instruction
+ * on. A KVM that emulates ring 0 (as on a host that is a guest itself) runs it at full speed all
+ * the same, and an `out` is all it needs to reach the VMM. Its code is guest_main() below, copied
+ * out of this very program.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 #include <sys/ioctl.h>
 
 /* Nothing but integer registers, and no call out of what is copied into the guest. */
-#define PAGECHECK_ATTRIBUTES \
+#define PAGECHECK_ATTRIBUTES                                                                       \
 	__attribute__((target("general-regs-only"), no_sanitize("address", "undefined")))
 #include "tools/lab/guest/checker_cli.h"
 
@@ -44,8 +44,8 @@ struct mailbox {
 	struct pagecheck_error error;
 };
 
-#define GUEST_FUNCTION \
-	__attribute__((section("tiny_guest"), noinline, used, no_stack_protector)) \
+#define GUEST_FUNCTION                                                                             \
+	__attribute__((section("tiny_guest"), noinline, used, no_stack_protector))                 \
 	PAGECHECK_ATTRIBUTES
 
 PAGECHECK_INLINE void guest_say(uint32_t what)
@@ -123,38 +123,48 @@ static void machine_give_features(int kvm, struct machine *machine)
 	free(features);
 }
 
-static void machine_set_registers(struct machine *machine)
+/* Straight into long mode at privilege level 3. */
+static void machine_set_mode(struct machine *machine)
 {
 	enum { CR0_PE_ET_NE_PG = 0x80000031, CR4_PAE = 0x20, EFER_LME_LMA = 0x500 };
 	enum { RING3_CODE = 0x1b, RING3_DATA = 0x23, EXECUTABLE = 11, WRITABLE = 3 };
-	struct kvm_segment code = {
-		.limit = UINT32_MAX, .selector = RING3_CODE, .type = EXECUTABLE,
-		.present = 1, .dpl = 3, .s = 1, .l = 1, .g = 1,
-	};
 	struct kvm_segment data = {
-		.limit = UINT32_MAX, .selector = RING3_DATA, .type = WRITABLE,
-		.present = 1, .dpl = 3, .s = 1, .db = 1, .g = 1,
-	};
-	uint64_t entry = (uintptr_t)guest_main - (uintptr_t)__start_tiny_guest;
-	struct kvm_regs registers = {
-		.rip = GUEST_CODE + entry,
-		/* As after a call. */
-		.rsp = GUEST_STACK_TOP - 8,
-		.rdi = GUEST_MAILBOX,
-		.rflags = 0x3002, /* I/O privilege level 3 */
+		.limit = UINT32_MAX,
+		.selector = RING3_DATA,
+		.type = WRITABLE,
+		.present = 1,
+		.dpl = 3,
+		.s = 1,
+		.db = 1,
+		.g = 1,
 	};
 	struct kvm_sregs special;
 
 	if (ioctl(machine->vcpu, KVM_GET_SREGS, &special) < 0)
 		err(2, "KVM_GET_SREGS");
-	special.cs = code;
 	special.ds = special.es = special.fs = special.gs = special.ss = data;
+	special.cs = data;
+	special.cs.selector = RING3_CODE;
+	special.cs.type = EXECUTABLE;
+	special.cs.l = 1;
+	special.cs.db = 0;
 	special.cr0 = CR0_PE_ET_NE_PG;
 	special.cr3 = GUEST_PML4;
 	special.cr4 = CR4_PAE;
 	special.efer = EFER_LME_LMA;
 	if (ioctl(machine->vcpu, KVM_SET_SREGS, &special) < 0)
 		err(2, "KVM_SET_SREGS");
+}
+
+static void machine_set_entry(struct machine *machine)
+{
+	struct kvm_regs registers = {
+		.rip = GUEST_CODE + ((uintptr_t)guest_main - (uintptr_t)__start_tiny_guest),
+		.rsp = GUEST_STACK_TOP - 8, /* as after a call */
+		.rdi = GUEST_MAILBOX,
+		.rflags = 0x3002, /* I/O privilege level 3 */
+	};
+
 	if (ioctl(machine->vcpu, KVM_SET_REGS, &registers) < 0)
 		err(2, "KVM_SET_REGS");
 }
@@ -179,8 +189,8 @@ static void machine_load_guest(struct machine *machine, const struct checker *ch
 static void machine_start(struct machine *machine, const struct checker *checker, void *ram)
 {
 	uint64_t records = checker->check.page_count * sizeof(struct pagecheck_page);
-	uint64_t own_bytes = (GUEST_PAGE_RECORDS + records + CHECKER_HUGE_BYTES) &
-		~(CHECKER_HUGE_BYTES - 1);
+	uint64_t own_bytes =
+		(GUEST_PAGE_RECORDS + records + CHECKER_HUGE_BYTES) & ~(CHECKER_HUGE_BYTES - 1);
 	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 
 	if (kvm < 0)
@@ -196,14 +206,15 @@ static void machine_start(struct machine *machine, const struct checker *checker
 		err(3, "KVM_CREATE_VCPU");
 	int run_bytes = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
 
-	machine->run = mmap(NULL, (size_t)run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-		machine->vcpu, 0);
+	machine->run =
+		mmap(NULL, (size_t)run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, machine->vcpu, 0);
 	if (machine->run == MAP_FAILED)
 		err(2, "mmap");
 	machine_fill_page_tables(machine);
 	machine_load_guest(machine, checker);
 	machine_give_features(kvm, machine);
-	machine_set_registers(machine);
+	machine_set_mode(machine);
+	machine_set_entry(machine);
 }
 
 /* Until the guest says something. */
@@ -239,7 +250,8 @@ int main(int argc, char **argv)
 			checker_say_ready(&checker, ram);
 			continue;
 		case SAY_WRONG:
-			checker.check.pages = (struct pagecheck_page *)(machine.own + GUEST_PAGE_RECORDS);
+			checker.check.pages =
+				(struct pagecheck_page *)(machine.own + GUEST_PAGE_RECORDS);
 			return checker_say_wrong(&checker, &machine.mailbox->error);
 		}
 		checker.rounds++;

@@ -2,8 +2,8 @@
 /*
  * twins [--hugepages] [--scatter SEED] SPEC...
  *
- * Lays out memory whose twins are known, page after page, says where, and holds it until its standard
- * input ends. A SPEC is one of
+ * Lays out memory whose twins are known, page after page, says where, and holds it until its
+ * standard input ends. A SPEC is one of
  *
  *   z*N      N zero pages, written, so that each is a page of its own
  *   o*N      N pages only read: the kernel's zero page, nothing to gain
@@ -70,8 +70,8 @@ static void layout_parse(struct layout *layout, const char *text)
 {
 	bool numbered = text[0] == 'c' || text[0] == 'r';
 	unsigned content = 0, count = 0;
-	int fields = numbered ? sscanf(text, "%*c%u*%u", &content, &count) - 1 :
-				sscanf(text, "%*c*%u", &count);
+	int fields = numbered ? sscanf(text, "%*c%u*%u", &content, &count) - 1
+			      : sscanf(text, "%*c*%u", &count);
 
 	if (!text[0] || !strchr("zohucr", text[0]) || fields != 1 || count == 0 ||
 		content + (uint64_t)count > CONTENTS_MAX)
@@ -100,8 +100,8 @@ static void page_write(uint64_t *words, const struct page_spec *page, uint64_t p
 {
 	switch (page->kind) {
 	case 'z':
-		/* Written as something else first: no compiler may take it for granted that the page is
-		 * zero already. */
+		/* Written as something else first: no compiler may take it for granted that the
+		 * page is zero already. */
 		*(volatile uint64_t *)words = 1;
 		memset(words, 0, PAGE_BYTES);
 		break;
@@ -111,8 +111,10 @@ static void page_write(uint64_t *words, const struct page_spec *page, uint64_t p
 	case 'u':
 	case 'c':
 		for (uint64_t i = 0; i < WORDS; i++)
-			words[i] = mix((page->kind == 'u' ? private_key : ~(uint64_t)page->content) *
-					WORDS + i);
+			words[i] =
+				mix((page->kind == 'u' ? private_key : ~(uint64_t)page->content) *
+						WORDS +
+					i);
 		break;
 	}
 }
@@ -165,9 +167,8 @@ static char *region_map(size_t bytes, bool hugepages)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "hugepages", 0, NULL, 'g' }, { "scatter", 1, NULL, 's' }, { 0 }
-	};
+	static const struct option options[] = { { "hugepages", 0, NULL, 'g' },
+		{ "scatter", 1, NULL, 's' }, { 0 } };
 	struct layout layout = { 0 };
 	bool hugepages = false;
 	uint64_t seed = 0, private_key;
@@ -192,7 +193,8 @@ int main(int argc, char **argv)
 	char *region = region_map(layout.count * PAGE_BYTES, hugepages);
 
 	for (size_t i = 0; i < layout.count; i++)
-		page_write((uint64_t *)(region + i * PAGE_BYTES), &layout.pages[i], private_key + i);
+		page_write(
+			(uint64_t *)(region + i * PAGE_BYTES), &layout.pages[i], private_key + i);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("ready %d %p %zu\n", getpid(), (void *)region, layout.count * PAGE_BYTES);
 	print_count(&layout);

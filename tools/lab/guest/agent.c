@@ -2,15 +2,15 @@
 /*
  * Runs commands for the host over a serial line, inside a guest.
  *
- * As process 1 of an initramfs it sets the small system up first; as a service of a Debian guest it is
- * told the line only. It says "READY\n" once, then answers each
+ * As process 1 of an initramfs it sets the small system up first; as a service of a Debian guest it
+ * is told the line only. It says "READY\n" once, then answers each
  *
  *   LENGTH\n and LENGTH bytes of shell command
  *
  * with "STATUS LENGTH\n" and that many bytes of what the command wrote (both outputs).
  *
- * The same program loads the modules that Debian's kernel needs to reach its root disk and hands over
- * to it, when the kernel command line says lab.root=DEVICE.
+ * The same program loads the modules that Debian's kernel needs to reach its root disk and hands
+ * over to it, when the kernel command line says lab.root=DEVICE.
  */
 #include <dirent.h>
 #include <err.h>
@@ -114,8 +114,8 @@ static size_t command_output(int fd, char *output)
 
 	for (;;) {
 		bool full = length == OUTPUT_BYTES_MAX;
-		ssize_t got = full ? read(fd, rest, sizeof rest) :
-				     read(fd, output + length, OUTPUT_BYTES_MAX - length);
+		ssize_t got = full ? read(fd, rest, sizeof rest)
+				   : read(fd, output + length, OUTPUT_BYTES_MAX - length);
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -232,8 +232,8 @@ static bool load_module(const char *path)
 	return loaded;
 }
 
-/* Everything in /modules. Which module needs which changes from kernel to kernel (virtio and virtio_ring
- * swapped places), so each is tried again as long as another one got in meanwhile. */
+/* Everything in /modules. Which module needs which changes from kernel to kernel (virtio and
+ * virtio_ring swapped places), so each is tried again as long as another one got in meanwhile. */
 static void load_modules(void)
 {
 	struct dirent **entries;
@@ -267,8 +267,8 @@ static bool copy_file(const char *from, const char *to)
 	return copied;
 }
 
-/* Into a /run that systemd finds there and keeps: the image itself has nothing of ours but a unit that
- * starts /run/lab/agent. */
+/* Into a /run that systemd finds there and keeps: the image itself has nothing of ours but a unit
+ * that starts /run/lab/agent. */
 static void leave_programs(void)
 {
 	static const char *const programs[][2] = {

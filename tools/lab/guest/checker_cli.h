@@ -14,7 +14,6 @@
 #define PAGEFOLD_LAB_CHECKER_CLI_H
 
 #include <errno.h>
-#include <getopt.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -63,49 +62,90 @@ static inline void checker_usage(const char *program)
 	fprintf(stderr,
 		"usage: %s [--mib N] [--hugepages] [--zero PERCENT] [--twins PERCENT]\n"
 		"       [--contents N] [--hot PERCENT] [--hot-writes N] [--stray-writes N]\n"
-		"       [--pause-ms N] [--seed N]\n", program);
+		"       [--pause-ms N] [--seed N]\n",
+		program);
 	exit(2);
+}
+
+/* --NAME VALUE for each name; --hugepages by itself. */
+struct checker_option {
+	const char *name;
+	uint64_t value;
+};
+
+enum checker_option_index {
+	CHECKER_MIB,
+	CHECKER_ZERO,
+	CHECKER_TWINS,
+	CHECKER_CONTENTS,
+	CHECKER_HOT,
+	CHECKER_HOT_WRITES,
+	CHECKER_STRAY_WRITES,
+	CHECKER_PAUSE_MS,
+	CHECKER_SEED,
+	CHECKER_OPTION_COUNT,
+};
+
+static inline bool checker_parse_options(
+	int argc, char **argv, struct checker_option options[CHECKER_OPTION_COUNT])
+{
+	bool hugepages = false;
+
+	for (int i = 1; i < argc; i++) {
+		const char *name = strncmp(argv[i], "--", 2) == 0 ? argv[i] + 2 : "";
+		size_t option = 0;
+
+		if (strcmp(name, "hugepages") == 0) {
+			hugepages = true;
+			continue;
+		}
+		while (option < CHECKER_OPTION_COUNT && strcmp(name, options[option].name) != 0)
+			option++;
+		if (option == CHECKER_OPTION_COUNT || i + 1 == argc)
+			checker_usage(argv[0]);
+		options[option].value = checker_number(argv[++i]);
+	}
+	return hugepages;
 }
 
 static inline void checker_parse(struct checker *checker, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "mib", 1, NULL, 'm' }, { "hugepages", 0, NULL, 'g' }, { "zero", 1, NULL, 'z' },
-		{ "twins", 1, NULL, 't' }, { "contents", 1, NULL, 'c' }, { "hot", 1, NULL, 'h' },
-		{ "hot-writes", 1, NULL, 'w' }, { "stray-writes", 1, NULL, 's' },
-		{ "pause-ms", 1, NULL, 'p' }, { "seed", 1, NULL, 'r' }, { 0 },
+	struct checker_option options[CHECKER_OPTION_COUNT] = {
+		[CHECKER_MIB] = { "mib", 32 },
+		[CHECKER_ZERO] = { "zero", 20 },
+		[CHECKER_TWINS] = { "twins", 30 },
+		[CHECKER_CONTENTS] = { "contents", 64 },
+		[CHECKER_HOT] = { "hot", 25 },
+		[CHECKER_HOT_WRITES] = { "hot-writes", 16 },
+		[CHECKER_STRAY_WRITES] = { "stray-writes", 1 },
+		[CHECKER_PAUSE_MS] = { "pause-ms", 10 },
+		[CHECKER_SEED] = { "seed", 0 },
+	};
+	uint64_t *seed = &options[CHECKER_SEED].value;
+	bool hugepages;
+
+	if (getrandom(seed, sizeof *seed, 0) != sizeof *seed)
+		exit(2);
+	hugepages = checker_parse_options(argc, argv, options);
+	*checker = (struct checker){
+		.mib = options[CHECKER_MIB].value,
+		.hugepages = hugepages,
+		.hot_writes = options[CHECKER_HOT_WRITES].value,
+		.stray_writes = options[CHECKER_STRAY_WRITES].value,
+		.pause_ms = (int)options[CHECKER_PAUSE_MS].value,
 	};
 	struct pagecheck *check = &checker->check;
-	uint64_t hot_percent = 25;
 
-	*checker = (struct checker){ .mib = 32, .hot_writes = 16, .stray_writes = 1, .pause_ms = 10 };
-	*check = (struct pagecheck){ .zero_percent = 20, .twin_percent = 30, .twin_contents = 64 };
-	if (getrandom(&check->seed, sizeof check->seed, 0) != sizeof check->seed)
-		exit(2);
-	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-		uint64_t value = option == 'g' || option == '?' ? 0 : checker_number(optarg);
-
-		switch (option) {
-		case 'm': checker->mib = value; break;
-		case 'g': checker->hugepages = true; break;
-		case 'z': check->zero_percent = (uint32_t)value; break;
-		case 't': check->twin_percent = (uint32_t)value; break;
-		case 'c': check->twin_contents = (uint32_t)value; break;
-		case 'h': hot_percent = value; break;
-		case 'w': checker->hot_writes = value; break;
-		case 's': checker->stray_writes = value; break;
-		case 'p': checker->pause_ms = (int)value; break;
-		case 'r': check->seed = value; break;
-		default: checker_usage(argv[0]);
-		}
-	}
-	if (checker->mib == 0 || check->twin_contents == 0 ||
-		check->twin_contents >= PAGECHECK_COMMON_LIMIT || hot_percent > 100)
-		checker_usage(argv[0]);
-	check->random = check->seed;
+	check->zero_percent = (uint32_t)options[CHECKER_ZERO].value;
+	check->twin_percent = (uint32_t)options[CHECKER_TWINS].value;
+	check->twin_contents = (uint32_t)options[CHECKER_CONTENTS].value;
+	check->random = check->seed = *seed;
 	check->page_count = checker->mib << 8;
-	check->hot_from = check->page_count - check->page_count * hot_percent / 100;
+	check->hot_from = check->page_count - check->page_count * options[CHECKER_HOT].value / 100;
 	check->next_content = PAGECHECK_COMMON_LIMIT;
+	if (checker->mib == 0 || check->twin_contents == 0 ||
+		check->twin_contents >= PAGECHECK_COMMON_LIMIT || options[CHECKER_HOT].value > 100)
+		checker_usage(argv[0]);
 }
 
 /* Private anonymous memory that begins on a huge page's border; exits if there is none. */
@@ -145,7 +185,8 @@ static inline int checker_say_wrong(
 {
 	const struct pagecheck_page *page = &checker->check.pages[error->page];
 
-	printf("wrong page %llu offset %llu expected %016llx found %016llx content %u patch %u at %u\n",
+	printf("wrong page %llu offset %llu expected %016llx found %016llx content %u patch %u at "
+	       "%u\n",
 		(unsigned long long)error->page, (unsigned long long)error->word * 8,
 		(unsigned long long)error->expected, (unsigned long long)error->found,
 		page->content, page->patch, page->patch_at);
@@ -170,8 +211,8 @@ static inline enum checker_command checker_obey(
 	return CHECKER_GO_ON;
 }
 
-/* Waits for the pause between two rounds, or less if something is asked. CHECKER_WRITE tells how many
- * pages; the caller answers with "wrote". */
+/* Waits for the pause between two rounds, or less if something is asked. CHECKER_WRITE tells how
+ * many pages; the caller answers with "wrote". */
 static inline enum checker_command checker_listen(struct checker *checker, uint64_t *ret_pages)
 {
 	struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };

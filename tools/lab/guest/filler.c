@@ -18,7 +18,8 @@ static const uint64_t common_seed = 0x5041474546454c44;
 
 static uint64_t *map_mib(unsigned long mib)
 {
-	void *memory = mmap(NULL, mib << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *memory =
+		mmap(NULL, mib << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (memory == MAP_FAILED) {
 		perror("mmap");
@@ -27,8 +28,8 @@ static uint64_t *map_mib(unsigned long mib)
 	return memory;
 }
 
-/* xorshift64: any seed but 0 gives 2^64 - 1 words before it repeats, and it is quick even where every
- * instruction is translated. */
+/* xorshift64: any seed but 0 gives 2^64 - 1 words before it repeats, and it is quick even where
+ * every instruction is translated. */
 static void fill_random(unsigned long mib, uint64_t seed)
 {
 	if (mib == 0)

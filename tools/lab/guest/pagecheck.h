@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Memory that knows what it must hold. Every page has one small record that its contents follow from,
- * so a single wrong byte is found, and so that pages can be zero, the same in every instance (twins),
- * or of one instance only, and move between the three while they are checked.
+ * Memory that knows what it must hold. Every page has one small record that its contents follow
+ * from, so a single wrong byte is found, and so that pages can be zero, the same in every instance
+ * (twins), or of one instance only, and move between the three while they are checked.
  *
  * The same code runs as a plain process, in a Linux guest, and in a guest that has nothing below it
  * (tests/functional/helpers/tiny_kvm.c): integers only, no library, no constants in memory, and all
@@ -172,9 +172,8 @@ PAGECHECK_INLINE bool pagecheck_verify(
 }
 
 /* One round: all is checked, then some of it is written. */
-PAGECHECK_INLINE bool pagecheck_round(
-	struct pagecheck *check, uint64_t hot_writes, uint64_t stray_writes,
-	struct pagecheck_error *ret_error)
+PAGECHECK_INLINE bool pagecheck_round(struct pagecheck *check, uint64_t hot_writes,
+	uint64_t stray_writes, struct pagecheck_error *ret_error)
 {
 	if (!pagecheck_verify(check, ret_error))
 		return false;
