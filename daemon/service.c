@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "daemon/api.h"
 #include "daemon/config.h"
 #include "daemon/core.h"
@@ -154,7 +155,9 @@ static int on_reload(
 {
 	struct service *service = data;
 
-	(void)sd_notify(0, "RELOADING=1");
+	/* With the time, systemd tells the READY of this reload from that of an earlier one. */
+	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+		(unsigned long long)(clock_monotonic_ns() / 1000));
 	if (service_reload(service) < 0)
 		log_error("the new configuration is refused; the old one stays");
 	else
