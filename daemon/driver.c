@@ -84,7 +84,7 @@ static bool other_owner_survey(
 		text_set(&driver->reason,
 			"%s (pid %d) drives ksmd; stop it, or set ksm-owner = pagefold", name,
 			(int)pid);
-	} else if (knobs->run != 0 && !driver->owes) {
+	} else if (knobs->run == 1 && !driver->owes) {
 		text_set(&driver->reason,
 			"ksmd is running and pagefold did not start it; write 0 to "
 			"/sys/kernel/mm/ksm/run, or set ksm-owner = pagefold");
