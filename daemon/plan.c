@@ -259,9 +259,11 @@ static int plan_add_vm(struct plan *plan, size_t *room, const struct draft *draf
 			!extent_decide(vm, extent, vm->counts[e], pass, &entry)) {
 			continue;
 		} else if (entry.action == PLAN_FOLD) {
-			if (vma_room < VMAS_PER_EXTENT)
+			const unsigned vmas = extent->marked ? 0 : VMAS_PER_EXTENT;
+
+			if (vma_room < vmas)
 				continue; /* vm.max_map_count: the caller reports vma_room */
-			vma_room -= extent->marked ? 0 : VMAS_PER_EXTENT;
+			vma_room -= vmas;
 			plan->fold_pages += entry.gain;
 		}
 		error = plan_add(plan, room, &entry);
