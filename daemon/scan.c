@@ -160,10 +160,15 @@ static void extent_take_visit(struct extent *extent, struct extent_prints *print
 	const unsigned changed = extent->visits ? prints_changed(extent->prints, prints) : 0;
 	struct extent_tally tally = { 0 };
 
-	free(extent->prints);
-	extent->prints = prints;
+	if (prints && extent->prints && !changed) {
+		free(prints); /* the ones there are know which pages have twins */
+		prints = extent->prints;
+	} else {
+		free(extent->prints);
+		extent->prints = prints;
+		extent->twins = 0;
+	}
 	extent->changed = (uint16_t)changed;
-	extent->twins = 0;
 	extent->quiet = (uint8_t)(changed ? 0 : extent->quiet + (extent->quiet < UINT8_MAX));
 	if (extent->visits < UINT8_MAX)
 		extent->visits++;
