@@ -10,6 +10,7 @@
 #include "daemon/apply.h"
 #include "daemon/census.h"
 #include "daemon/log.h"
+#include "daemon/pid_rules.h"
 #include "daemon/publish.h"
 #include "daemon/visit.h"
 #include "hypervisor-glue/host_memory.h"
@@ -32,6 +33,7 @@ static int stage_discover(struct core *core)
 
 	sentences_clear(&core->warnings);
 	sentences_clear(&core->blocked_by);
+	pid_rules_check(&core->policies, &core->root, &core->warnings);
 	error = registry_refresh(&core->registry, &sources, &trouble);
 	if (trouble)
 		sentences_add(&core->warnings, "%s", trouble);

@@ -20,9 +20,6 @@
  * pages off and sorts itself out in the next pass. */
 #define RECOUNT_ROUNDS 8
 
-/* An isolated mark splits one VMA into three. */
-#define VMAS_PER_EXTENT 2
-
 /* Skip at most 2^6 passes. */
 #define DISAPPOINTED_MAX 6
 
@@ -259,7 +256,7 @@ static int plan_add_vm(struct plan *plan, size_t *room, const struct draft *draf
 			!extent_decide(vm, extent, vm->counts[e], pass, &entry)) {
 			continue;
 		} else if (entry.action == PLAN_FOLD) {
-			const unsigned vmas = extent->marked ? 0 : VMAS_PER_EXTENT;
+			const unsigned vmas = extent->marked ? 0 : PLAN_VMAS_PER_EXTENT;
 
 			if (vma_room < vmas)
 				continue; /* vm.max_map_count: the caller reports vma_room */

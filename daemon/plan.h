@@ -17,6 +17,9 @@
 #include "daemon/extent.h"
 #include "daemon/policy.h"
 
+/* An isolated mark splits one VMA into three. */
+#define PLAN_VMAS_PER_EXTENT 2
+
 enum plan_action {
 	PLAN_FOLD,
 	PLAN_REVISIT, /* promising, but to be read again before it is marked */

@@ -195,7 +195,7 @@ static bool rule_matches(const struct policy_rule *rule, const struct policy_sub
 	case MATCH_CGROUP:
 		return matches_cgroup(rule->pattern, subject->cgroups);
 	case MATCH_PID:
-		return rule->pid == subject->pid;
+		return rule->pid == subject->pid && !rule->expired;
 	}
 	return false;
 }

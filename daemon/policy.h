@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define POLICY_GROUP_BYTES 64
@@ -52,6 +53,8 @@ struct policy_rule {
 	enum policy_match_kind kind;
 	char *pattern; /* glob; for MATCH_PID decimal digits */
 	pid_t pid;
+	int64_t written_s; /* when the file was, for MATCH_PID; 0: not known */
+	bool expired;      /* MATCH_PID: its process has ended (pid_rules.h) */
 	struct policy policy; /* keys that are not given: mode = default_mode at lookup, see mode_given */
 	bool mode_given;
 };

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/cleanup.h"
 #include "common/number.h"
@@ -67,6 +68,7 @@ static int begin_rule(
 {
 	static const char prefix[] = "target ";
 	struct policy_rule *rules, *rule;
+	struct stat written;
 
 	if (strncmp(item->section, prefix, sizeof(prefix) - 1) != 0 ||
 		!item->section[sizeof(prefix) - 1]) {
@@ -81,6 +83,8 @@ static int begin_rule(
 	set->rules = rules;
 	rule = &rules[set->count++];
 	*rule = (struct policy_rule){ .line = item->line };
+	if (stat(item->file, &written) == 0)
+		rule->written_s = written.st_mtime;
 	policy_init(&rule->policy, MODE_OBSERVE);
 	rule->section = strdup(item->section + sizeof(prefix) - 1);
 	rule->file = strdup(item->file);

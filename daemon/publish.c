@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "daemon/account.h"
 #include "daemon/means.h"
+#include "daemon/plan.h"
 #include "hypervisor-glue/host_memory.h"
 
 static double seconds(uint64_t ns)
@@ -34,6 +35,15 @@ static void state_set(struct target *target, enum vm_state state, const char *re
 	target->reason = reason ? strdup(reason) : NULL;
 }
 
+static void state_out_of_vmas(struct target *target, bool folded)
+{
+	state_set(target, folded ? VM_FOLDED : VM_BLOCKED, NULL);
+	text_set(&target->reason,
+		"it has %zu mappings, and each mark takes more; the last quarter of vm.max_map_count is "
+		"left to the process itself, so nothing more is marked: raise vm.max_map_count",
+		target->guest.smaps.count);
+}
+
 /* Asked to fold, in the active group, nothing wrong with the VM itself. */
 static void state_of_folding(const struct core *core, struct target *target)
 {
@@ -45,6 +55,8 @@ static void state_of_folding(const struct core *core, struct target *target)
 		state_set(target, folded ? VM_FOLDED : VM_WAITING, "paused");
 	else if (core->blocked_by.count)
 		state_set(target, folded ? VM_FOLDED : VM_BLOCKED, core->blocked_by.texts[0]);
+	else if (target->vma_room < PLAN_VMAS_PER_EXTENT)
+		state_out_of_vmas(target, folded);
 	else if (folded)
 		state_set(target, VM_FOLDED, NULL);
 	else if (planned_extents(core, target))
