@@ -2,11 +2,13 @@
 #include "daemon/service.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
@@ -31,6 +33,7 @@ struct service {
 	char *policy_dir; /* the main thread's own copy: core belongs to the pass thread */
 	enum policy_mode default_mode;
 	uint64_t watchdog_usec;
+	int state_dir_fd; /* locked: one daemon per record */
 };
 
 /* ---- configuration ---- */
@@ -256,6 +259,26 @@ static int directory_make(const char *path, mode_t mode)
 	return 0;
 }
 
+/* Two daemons with one record would each undo what the other one did. The kernel lets go of the lock
+ * however this process ends. */
+static int state_dir_lock(struct service *service)
+{
+	const char *path = service->options->state_dir;
+	const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int error;
+
+	service->state_dir_fd = fd;
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	error = -errno;
+	if (error == -EWOULDBLOCK)
+		log_error("another pagefoldd keeps its record in %s; give this one a --state-dir of "
+			  "its own", path);
+	else
+		log_error("directory %s cannot be locked: %m", path);
+	return error;
+}
+
 static int core_start(struct service *service)
 {
 	const struct options *options = service->options;
@@ -335,6 +358,8 @@ static int service_start(struct service *service)
 	if (!error)
 		error = directory_make(service->options->state_dir, 0700);
 	if (!error)
+		error = state_dir_lock(service);
+	if (!error)
 		error = core_start(service);
 	if (error)
 		return error;
@@ -345,7 +370,7 @@ static int service_start(struct service *service)
 
 int service_run(const struct options *options)
 {
-	struct service service = { .options = options };
+	struct service service = { .options = options, .state_dir_fd = -1 };
 	int error;
 
 	error = signals_block();
@@ -363,6 +388,7 @@ int service_run(const struct options *options)
 	free(service.attach_helper);
 	free(service.socket_path);
 	free(service.policy_dir);
+	close_fd(service.state_dir_fd);
 	sd_event_unref(service.event);
 	interrupt_done(&service.interrupt);
 	return error;
