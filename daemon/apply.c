@@ -11,6 +11,7 @@
 #include "daemon/fold.h"
 #include "daemon/foreign.h"
 #include "daemon/log.h"
+#include "daemon/means.h"
 #include "daemon/release.h"
 
 /*
@@ -42,9 +43,10 @@ static void stranger_report(struct core *core, const struct stranger *stranger)
 	else
 		sentences_add(&core->blocked_by,
 			"%s (pid %d) has mergeable memory and was not asked for: start it with -machine "
-			"mem-merge=off (libvirt: <memoryBacking><nosharepages/></memoryBacking>), or set "
-			"take-over = yes, or give it a policy with mode = merge in group %s",
-			stranger->name, (int)stranger->pid, core->active_group);
+			"mem-merge=off (libvirt: <memoryBacking><nosharepages/></memoryBacking>), or %s"
+			"give it a policy with mode = merge in group %s",
+			stranger->name, (int)stranger->pid,
+			core->config.take_over ? "" : "set take-over = yes, or ", core->active_group);
 }
 
 static void strangers_take_over(
@@ -139,6 +141,14 @@ static void apply_releases(struct core *core)
 	}
 }
 
+static void trouble_set(const struct core *core, struct target *target, const char *what, int error)
+{
+	_cleanup_free_ char *reason = NULL;
+
+	means_explain(core, target, error, &reason);
+	text_set(&target->trouble, "%s: %s", what, reason ? reason : "?");
+}
+
 /* A VM that was switched from merge to observe keeps its folds, and gives up the marks that hold none. */
 static void apply_observed_trims(struct core *core)
 {
@@ -152,8 +162,7 @@ static void apply_observed_trims(struct core *core)
 		error = fold_trim(core, target, 1, false);
 		target->trimmed = !error;
 		if (error && error != -ESRCH)
-			text_set(&target->trouble, "its unfolded marks cannot be cleared: %s",
-				target->hook_reason[0] ? target->hook_reason : strerror(-error));
+			trouble_set(core, target, "its unfolded marks cannot be cleared", error);
 	}
 }
 
@@ -193,8 +202,7 @@ static void apply_trims(struct core *core)
 			error = fold_trim(core, target, TRIM_RUN_PAGES, true);
 		target->trimmed = false;
 		if (error && error != -ESRCH)
-			text_set(&target->trouble, "its leftovers cannot be un-marked: %s",
-				target->hook_reason[0] ? target->hook_reason : strerror(-error));
+			trouble_set(core, target, "its leftovers cannot be un-marked", error);
 	}
 }
 

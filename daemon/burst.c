@@ -161,18 +161,27 @@ static void burst_pace(struct burst *burst, uint64_t now_ns)
 
 /* ---- progress ---- */
 
+/* A process that dies keeps what it had when it was last read: what it leaves did not come back by folding.
+ * One that is being torn down is still there, without any memory. */
+static int64_t target_pss_pages(const struct core *core, struct target *target)
+{
+	struct guest_counts counts;
+
+	if (guest_counts_read(&core->root, &target->guest, &counts) == 0 && counts.rss_bytes) {
+		target->guest.rss_bytes = counts.rss_bytes;
+		target->guest.pss_bytes = counts.pss_bytes;
+		target->guest.ksm_bytes = counts.ksm_bytes;
+	}
+	return (int64_t)(target->guest.pss_bytes / PAGE_BYTES);
+}
+
 static int64_t pss_pages(const struct core *core)
 {
 	int64_t pages = 0;
 
-	for (size_t i = 0; i < core->registry.count; i++) {
-		const struct target *target = core->registry.targets[i];
-		struct guest_counts counts;
-
-		if (target_wants_folds(target, core->active_group) &&
-			guest_counts_read(&core->root, &target->guest, &counts) == 0)
-			pages += (int64_t)(counts.pss_bytes / PAGE_BYTES);
-	}
+	for (size_t i = 0; i < core->registry.count; i++)
+		if (target_wants_folds(core->registry.targets[i], core->active_group))
+			pages += target_pss_pages(core, core->registry.targets[i]);
 	return pages;
 }
 

@@ -198,18 +198,19 @@ static size_t mark_requests(
 	return count;
 }
 
-static void mark_results(struct mark_job *job, const struct advice_request *requests, size_t count)
+static void mark_results(const struct core *core, struct mark_job *job,
+	const struct advice_request *requests, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
+		_cleanup_free_ char *reason = NULL;
+
 		if (!requests[i].ret_result)
 			continue;
-		text_set(&job->target->trouble,
-			"marking %#llx-%#llx was refused: %s%s",
+		means_explain(core, job->target, requests[i].ret_result, &reason);
+		text_set(&job->target->trouble, "marking %#llx-%#llx was refused: %s",
 			(unsigned long long)requests[i].start,
 			(unsigned long long)(requests[i].start + requests[i].length),
-			strerror(-requests[i].ret_result),
-			requests[i].ret_result == -ENOMEM ? " (a hole, or vm.max_map_count is used up)"
-							  : "");
+			reason ? reason : "?");
 	}
 }
 
@@ -226,9 +227,12 @@ static int mark_carry_out(struct core *core, struct mark_job *job)
 		return -ENOMEM;
 	count = mark_requests(core, job, requests);
 	error = means_advise(core, job->target, requests, count);
-	if (!error)
-		mark_results(job, requests, count);
-	return error;
+	if (error)
+		return error;
+	mark_results(core, job, requests, count);
+	for (size_t i = 0; i < job->count; i++)
+		job->target->marked_extents += job->is_new[i];
+	return 0;
 }
 
 static bool plan_has_folds(const struct plan *plan, size_t vm)

@@ -99,7 +99,8 @@ static int survey_process(const struct core *core, pid_t pid, enum survey_depth 
 		.merge_any = ksm.merge_any == TRISTATE_YES,
 		.asked_for = target && target_wants_folds(target, core->active_group),
 	};
-	snprintf(more[*count].name, sizeof(more[*count].name), "%s", stat.comm);
+	snprintf(more[*count].name, sizeof(more[*count].name), "%s",
+		target ? target_name(target) : stat.comm);
 	(*count)++;
 	return 0;
 }
@@ -248,6 +249,7 @@ int foreign_clean_active(struct core *core)
 	for (size_t i = 0; i < core->registry.count; i++) {
 		struct target *target = core->registry.targets[i];
 		struct unmark unmark = { 0 };
+		_cleanup_free_ char *reason = NULL;
 		int error;
 
 		if (!target_wants_folds(target, core->active_group) ||
@@ -262,11 +264,12 @@ int foreign_clean_active(struct core *core)
 		unmark_done(&unmark);
 		if (error == -ENOMEM)
 			return error;
-		if (error && error != -ESRCH)
-			text_set(&target->trouble,
-				"all of its RAM is marked mergeable (QEMU's default), and that "
-				"cannot be undone: %s",
-				target->hook_reason[0] ? target->hook_reason : strerror(-error));
+		if (!error || error == -ESRCH)
+			continue;
+		means_explain(core, target, error, &reason);
+		text_set(&target->trouble,
+			"all of its RAM is marked mergeable (QEMU's default), and that cannot be "
+			"undone: %s", reason ? reason : "?");
 	}
 	return adopted ? core_record(core) : 0;
 }
@@ -293,9 +296,10 @@ int foreign_take_over(
 			ret_reason);
 	if (!error)
 		error = unmark_carry_out(core, target, &unmark.merged);
-	if (error && !*ret_reason)
-		text_set(ret_reason, "%s", target && target->hook_reason[0] ? target->hook_reason
-									  : strerror(-error));
+	if (error && !*ret_reason && target)
+		means_explain(core, target, error, ret_reason);
+	else if (error && !*ret_reason)
+		text_set(ret_reason, "%s", strerror(-error));
 	unmark_done(&unmark);
 	target_free(own);
 	return error;

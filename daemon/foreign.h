@@ -13,7 +13,7 @@
 
 struct stranger {
 	pid_t pid;
-	char name[64]; /* printable */
+	char name[VMM_NAME_BYTES]; /* a VM's, else the program's */
 	bool merge_any; /* by prctl(PR_SET_MEMORY_MERGE): cannot be un-marked from outside */
 	bool asked_for; /* of the active set, but marked beyond what we marked */
 };

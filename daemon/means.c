@@ -98,3 +98,29 @@ int means_advise(struct core *core, struct target *target, struct advice_request
 		"its ring did not answer in time (is the process stopped or frozen?); what was asked "
 		"may still happen, and is read back from the kernel");
 }
+
+static bool is_stopped(const struct core *core, const struct target *target)
+{
+	struct process_stat stat;
+
+	return process_stat_read(&core->root, target_pid(target), &stat) == 0 &&
+		(stat.state == 'T' || stat.state == 't');
+}
+
+void means_explain(
+	const struct core *core, const struct target *target, int error, char **ret_sentence)
+{
+	if (!target->hook && target->hook_reason[0])
+		text_set(ret_sentence, "%s", target->hook_reason);
+	else if (error == -EAGAIN && is_stopped(core, target))
+		text_set(ret_sentence,
+			"process %d is stopped, and its memory cannot be advised until it goes on "
+			"(kill -CONT %d)", (int)target_pid(target), (int)target_pid(target));
+	else if (error == -EAGAIN || error == -ENOMEM)
+		/* madvise() says EAGAIN where memory of the kernel's own, or of the cgroup, ran out. */
+		text_set(ret_sentence,
+			"the kernel found no memory for it, in the cgroup or on the host, or the process "
+			"has vm.max_map_count mappings");
+	else
+		text_set(ret_sentence, "%s", strerror(-error));
+}

@@ -18,4 +18,8 @@ int means_attach(struct core *core, struct target *target);
 int means_advise(struct core *core, struct target *target, struct advice_request *requests,
 	size_t count);
 
+/* Why attaching failed, or advising did, or a request was answered with that error: a sentence. */
+void means_explain(
+	const struct core *core, const struct target *target, int error, char **ret_sentence);
+
 #endif

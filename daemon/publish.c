@@ -52,7 +52,8 @@ static void state_of_folding(const struct core *core, struct target *target)
 	if (core->bursting && target_has_marks(target))
 		state_set(target, VM_FOLDING, "ksmd is at work");
 	else if (core->paused)
-		state_set(target, folded ? VM_FOLDED : VM_WAITING, "paused");
+		state_set(target, folded ? VM_FOLDED : VM_WAITING,
+			"paused by the operator; pagefold resume ends that");
 	else if (core->blocked_by.count)
 		state_set(target, folded ? VM_FOLDED : VM_BLOCKED, core->blocked_by.texts[0]);
 	else if (target->vma_room < PLAN_VMAS_PER_EXTENT)

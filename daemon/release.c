@@ -181,7 +181,7 @@ int release_target(struct core *core, struct target *target, bool force, char **
 		return 0;
 	error = means_attach(core, target);
 	if (error) {
-		text_set(ret_reason, "%s", target->hook_reason);
+		means_explain(core, target, error, ret_reason);
 		return error;
 	}
 	if (!force)
@@ -190,8 +190,7 @@ int release_target(struct core *core, struct target *target, bool force, char **
 	if (!error)
 		error = release_extents(core, target, force, ret_reason);
 	if (error && !*ret_reason)
-		text_set(ret_reason, "%s", error == -ETIMEDOUT ? target->hook_reason
-							       : strerror(-error));
+		means_explain(core, target, error, ret_reason);
 	core->index_stale = true;
 	recorded = core_record(core);
 	if (!error && recorded)
