@@ -160,6 +160,19 @@ static void group_activate(struct core *core, const char *group)
 	snprintf(core->active_group, sizeof(core->active_group), "%s", group);
 }
 
+/* Also where the address space of its VMs cannot be read for the moment. */
+static bool group_is_asked_for(const struct core *core, const char *group)
+{
+	for (size_t i = 0; i < core->registry.count; i++) {
+		const struct target *target = core->registry.targets[i];
+
+		if (target->policy.mode == MODE_MERGE && !target->held &&
+			!strcmp(target->policy.group, group))
+			return true;
+	}
+	return false;
+}
+
 /* active-group = auto: the group that saves most. A group with folds keeps its place as long as one of its
  * VMs is asked for. */
 static int group_choose(struct core *core)
@@ -168,7 +181,8 @@ static int group_choose(struct core *core)
 	const char *winner = NULL;
 	int error = 0;
 
-	if (group_has_marks(core, core->active_group) && group_wants_folds(core, core->active_group))
+	if (group_has_marks(core, core->active_group) &&
+		group_is_asked_for(core, core->active_group))
 		return 0;
 	if (core->active_group[0])
 		error = group_saveable(core, core->active_group, &current);
