@@ -4,7 +4,7 @@
 The definitions are those of `pagefold estimate --json` (pagefold-merging(7)): zero pages apart;
 duplicate_pages are pages whose contents occur at least twice; self is copies - 1 within a process;
 cross is what folding across processes saves beyond that, split evenly among the processes that hold
-the contents, remainder bytes to the lowest pids.
+the contents, remainder bytes to the lowest pid.
 """
 
 import collections
@@ -101,4 +101,4 @@ def _share_out(holders, per_pid):
         numbers["duplicate_pages"] += holders[pid]
         numbers["distinct_contents"] += 1
         numbers["self_bytes"] += (holders[pid] - 1) * PAGE
-        numbers["cross_bytes"] += share + (position < rest)
+        numbers["cross_bytes"] += share if position else share + rest
