@@ -42,6 +42,19 @@ const char *driver_name(const struct driver *driver)
 	return "none";
 }
 
+/* A name is anybody's to take; KSM's knobs are root's to write. */
+static bool is_roots(const struct host_root *root, pid_t pid)
+{
+	_cleanup_free_ char *status = NULL;
+	unsigned real, effective;
+	const char *line;
+
+	if (host_root_read_process(root, pid, "status", &status, NULL) < 0)
+		return false;
+	line = strstr(status, "\nUid:");
+	return line && sscanf(line, "\nUid: %u %u", &real, &effective) == 2 && effective == 0;
+}
+
 static pid_t other_driver_find(const struct host_root *root, const char **ret_name)
 {
 	_cleanup_free_ pid_t *pids = NULL;
@@ -55,7 +68,7 @@ static pid_t other_driver_find(const struct host_root *root, const char **ret_na
 		if (process_stat_read(root, pids[i], &stat) < 0)
 			continue;
 		for (size_t n = 0; n < ARRAY_SIZE(other_drivers); n++) {
-			if (strcmp(stat.comm, other_drivers[n]))
+			if (strcmp(stat.comm, other_drivers[n]) || !is_roots(root, pids[i]))
 				continue;
 			*ret_name = other_drivers[n];
 			return pids[i];

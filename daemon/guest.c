@@ -98,6 +98,29 @@ static void guest_take_ranges(
 	}
 }
 
+/* Below this, what lies beside guest RAM is the VMM's own: ACPI tables (2 MiB), firmware, video memory. */
+#define BESIDE_RAM_BYTES (UINT64_C(16) << 20)
+
+/* Where all of a guest's RAM can never merge, the scraps beside it are no reason to go into the VMM. */
+static size_t ranges_drop_scraps(
+	const struct guest *guest, struct ram_range *ranges, size_t range_count)
+{
+	uint64_t unmergeable_bytes = 0;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < range_count; i++)
+		if (ranges[i].verdict != RAM_MERGEABLE)
+			unmergeable_bytes += ranges[i].end - ranges[i].start;
+	if (!guest->is_vm || !guest->vmm.cmdline.ram_bytes ||
+		unmergeable_bytes < guest->vmm.cmdline.ram_bytes)
+		return range_count;
+	for (size_t i = 0; i < range_count; i++)
+		if (ranges[i].verdict != RAM_MERGEABLE ||
+			ranges[i].end - ranges[i].start >= BESIDE_RAM_BYTES)
+			ranges[kept++] = ranges[i];
+	return kept;
+}
+
 int guest_map(const struct host_root *root, struct guest *guest)
 {
 	const struct guest_ram_hints hints = {
@@ -118,6 +141,8 @@ int guest_map(const struct host_root *root, struct guest *guest)
 	error = process_alive(&guest->process) ? 0 : -ESRCH;
 	if (!error)
 		error = guest_ram_map(smaps.vmas, smaps.count, &hints, &ranges, &range_count);
+	if (!error)
+		range_count = ranges_drop_scraps(guest, ranges, range_count);
 	if (!error)
 		error = extent_map_update(&guest->map, ranges, range_count);
 	if (error) {

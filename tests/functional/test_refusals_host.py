@@ -145,9 +145,9 @@ def test_running_ksmd_is_taken_and_given_back_when_told_so(ksm_alone):
 
 
 @contextlib.contextmanager
-def ksmtuned(directory):
+def ksmtuned(directory, wrapper=()):
     program = shutil.copy("/bin/sleep", directory / "ksmtuned")
-    process = children.start([program, 1000])
+    process = children.start([*wrapper, program, 1000])
     try:
         while Path(f"/proc/{process.pid}/comm").read_text() != "ksmtuned\n":
             pass
@@ -168,6 +168,13 @@ def test_ksmtuned_is_left_alone_until_it_ends(ksm_alone, tmp_path):
 def test_ksmtuned_is_overruled_when_told_so(ksm_alone, tmp_path):
     with scene.pair() as processes, ksmtuned(tmp_path), \
             scene.pagefoldd(*processes, config={"ksm-owner": "pagefold"}) as daemon:
+        scene.wait_folded(daemon, *processes)
+
+
+def test_anybody_s_process_of_that_name_is_not_believed(ksm_alone, tmp_path):
+    scene.public_copies(tmp_path)
+    with scene.pair() as processes, ksmtuned(tmp_path, scene.as_nobody()), \
+            scene.pagefoldd(*processes) as daemon:
         scene.wait_folded(daemon, *processes)
 
 
