@@ -185,6 +185,19 @@ static int64_t pss_pages(const struct core *core)
 	return pages;
 }
 
+/* Where nothing is marked any more ksmd sleeps, and no scan of its ends. */
+static bool anybody_left(const struct core *core)
+{
+	for (size_t i = 0; i < core->registry.count; i++) {
+		const struct target *target = core->registry.targets[i];
+
+		if (target_wants_folds(target, core->active_group) &&
+			process_alive(&target->guest.process))
+			return true;
+	}
+	return false;
+}
+
 static bool strangers_came(const struct core *core)
 {
 	struct stranger *strangers;
@@ -231,6 +244,8 @@ static bool burst_judge(struct burst *burst, enum burst_end *ret_end)
 	if (strangers_came(burst->core))
 		return true;
 	*ret_end = BURST_DONE;
+	if (!anybody_left(burst->core))
+		return true;
 	pss_now = pss_pages(burst->core);
 	over = burst->pss_before - pss_now >= burst->expected_pages;
 	return (scan_ended && scan_judge(burst, pss_now)) || over;

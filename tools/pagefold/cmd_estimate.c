@@ -63,7 +63,8 @@ static json_t *report_json(const struct estimate_report *report)
 			return NULL;
 		}
 	}
-	return json_pack("{s:i, s:o, s:o}", "schema", 1, "total", sums_json(&report->total), "vms", vms);
+	return json_pack(
+		"{s:i, s:o, s:o}", "schema", 1, "total", sums_json(&report->total), "vms", vms);
 }
 
 static double mib(uint64_t bytes)
@@ -81,8 +82,8 @@ static void report_print(const struct estimate_report *report, const json_t *jso
 		return;
 	}
 	output_table(columns, ARRAY_SIZE(columns), json_object_get(json, "vms"));
-	printf("\nFolding could save %.1f MiB of %.1f MiB read (%.1f %%).\n", mib(saveable), mib(read),
-		read ? 100.0 * (double)saveable / (double)read : 0.0);
+	printf("\nFolding could save %.1f MiB of %.1f MiB read (%.1f %%).\n", mib(saveable),
+		mib(read), read ? 100.0 * (double)saveable / (double)read : 0.0);
 	for (size_t i = 0; i < report->vm_count; i++) {
 		if (!report->vms[i].note)
 			continue;
