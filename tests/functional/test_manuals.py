@@ -53,7 +53,7 @@ def options_of(help_text):
 def command_sections():
     """{command: its part of COMMANDS}"""
     parts = re.split(r"^\.Ss pagefold (.*)\n", section(manual("pagefold.1"), "COMMANDS"), flags=re.M)
-    names = [re.split(r" (?:Ar|Op|Fl|Ns)\b", title)[0] for title in parts[1::2]]
+    names = [re.split(r" (?:Ar|Oo|Op|Fl|Ns)\b", title)[0] for title in parts[1::2]]
     return dict(zip(names, parts[2::2]))
 
 
