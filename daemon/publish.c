@@ -85,9 +85,13 @@ static void state_of_wanted(const struct core *core, struct target *target)
 
 static void state_of_observed(struct target *target)
 {
-	state_set(target, target->marked_extents ? VM_FOLDED : VM_OBSERVED,
-		target->marked_extents ? "mode = observe: what is folded stays, nothing new is folded"
-				       : NULL);
+	if (!target->marked_extents)
+		state_set(target, VM_OBSERVED, NULL);
+	else if (target->policy.mode == MODE_OFF)
+		state_set(target, VM_FOLDED, "mode = off: what is folded is being released");
+	else
+		state_set(target, VM_FOLDED,
+			"mode = observe: what is folded stays, nothing new is folded");
 }
 
 static void target_judge(const struct core *core, struct target *target)
