@@ -79,7 +79,7 @@ static void command_release(
 		outcome->error = -ESRCH;
 		text_set(&outcome->message, "process %d has ended", (int)request->pid);
 	}
-	if (asked && core_record(core) < 0)
+	if (asked && core_record(core) < 0 && !outcome->error)
 		text_set(&outcome->message, "the hold could not be recorded: it ends with the daemon");
 }
 
