@@ -39,6 +39,7 @@ static void extent_visited(const struct core *core, struct extent *extent)
 {
 	const unsigned backoff = extent->quiet < BACKOFF_MOST ? extent->quiet : BACKOFF_MOST;
 
+	extent->settling = false;
 	extent->due_ns = clock_monotonic_ns() +
 		((uint64_t)core->config.scan_interval_s * NS_PER_S << backoff);
 }
@@ -147,9 +148,11 @@ void visit_schedule(struct core *core, const struct plan *plan)
 		if (entry->action != PLAN_REVISIT)
 			continue;
 		extent = &core->registry.targets[entry->vm]->guest.map.extents[entry->extent];
-		/* One that keeps changing keeps to the ordinary interval. */
-		if (extent->visits < 2)
+		/* One that keeps changing keeps to the ordinary interval. Appointed once: passes that
+		 * follow each other faster than it settles would put it off for ever. */
+		if (extent->visits < 2 && !extent->settling)
 			extent->due_ns = due_ns;
+		extent->settling = true;
 	}
 }
 
