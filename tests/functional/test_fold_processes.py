@@ -163,8 +163,8 @@ def plan_folds(daemon):
 
 def test_processes_are_chosen_by_their_executable(ksm_alone):
     exe = os.path.realpath(paths.guest_program("memcheck"))
-    with procs.memcheck("--mib", "16", *STILL) as one, procs.memcheck("--mib", "16", *STILL) as two, \
-            procs.twins("z*1024") as other:
+    with procs.memcheck("--mib", "16", *STILL) as one, \
+            procs.memcheck("--mib", "16", *STILL) as two, procs.twins("z*1024") as other:
         with Daemon(config=FAST, policies={"test.conf": merge_policy(f"exe:{exe}")}) as daemon:
             daemon.wait_for(all_folded(one.pid, two.pid), 60)
             assert daemon.vm(other.pid) is None
@@ -232,7 +232,7 @@ def test_once_ends_by_itself_and_leaves_the_folds(ksm_alone):
     with procs.memcheck("--mib", "16", *STILL) as one, procs.memcheck("--mib", "16", *STILL) as two:
         pss = marks.private_bytes(one.pid, two.pid)
         policy = merge_policy(f"pid:{one.pid}", f"pid:{two.pid}")
-        with Daemon(config={"cpu-percent": 100}, policies={"test.conf": policy}, once=True) as daemon:
+        with Daemon(config=FAST, policies={"test.conf": policy}, once=True) as daemon:
             assert daemon.wait(60) == 0
             assert "--once: nothing more to fold" in daemon.log()
         assert pss - marks.private_bytes(one.pid, two.pid) > 14 * MIB

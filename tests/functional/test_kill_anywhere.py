@@ -20,7 +20,8 @@ from lab.daemon import Daemon, DaemonError, merge_policy
 # default-mode: other virtual machines of this host are none of our business.
 FAST = {"cpu-percent": 100, "scan-interval": 1, "settle-seconds": 0, "default-mode": "off"}
 # None of them is what a burst sets.
-KNOBS = {"pages_to_scan": 123, "sleep_millisecs": 45, "smart_scan": 1, "use_zero_pages": 0, "run": 0}
+KNOBS = {"pages_to_scan": 123, "sleep_millisecs": 45, "smart_scan": 1, "use_zero_pages": 0,
+         "run": 0}
 # What is written, what is marked, how a ring is made and how ksmd is driven.
 STEPS = ("fsync", "renameat", "io_uring_enter", "pidfd_getfd")
 KNOB_FILES = tuple(f"/sys/kernel/mm/ksm/{name}" for name in KNOBS if name in ksm.KNOBS)
@@ -31,7 +32,7 @@ MIB = "4"
 
 @pytest.fixture
 def pair(ksm_alone):
-    """Two processes that check themselves while they write, one of small pages, one of huge ones."""
+    """Two processes that check themselves while they write: small pages, and huge ones."""
     if not shutil.which("strace"):
         pytest.skip("no strace: run `make deps-test`")
     ksm.apply(KNOBS)
@@ -63,11 +64,13 @@ class Pair:
                    vms[target.pid]["reclaimed_bytes"] > 1 << 18 for target in self.targets)
 
     def check_after_kill(self, directory):
-        """Alive, without an error, and nothing marked that is not on record."""
+        """Alive, without an error, nothing marked that is not on record. Whether marks are left."""
+        marked = any(marks.mergeable(target.pid) for target in self.targets)
         for target in self.targets:
             assert target.alive()
             assert marks.unrecorded(directory / "state", target.pid) == []
             target.wait_rounds(1)
+        return marked
 
     def check_recovery(self, directory):
         """A daemon that folds nothing new takes over, and can undo everything."""
@@ -148,15 +151,17 @@ def killed_run(pair, directory, step, number, paths=()):
 
 
 def kill_at_each(pair, tmp_path, numbers_by_step, paths=()):
-    kills = 0
+    """How many were killed, how many of those left marks, how many left ksmd's knobs."""
+    kills = left_marks = left_knobs = 0
     for step, numbers in numbers_by_step.items():
         for number in numbers:
             directory = tmp_path / f"{step}-{number}"
             directory.mkdir()
             kills += killed_run(pair, directory, step, number, paths)
-            pair.check_after_kill(directory)
+            left_knobs += ksm.knobs() != pair.knobs
+            left_marks += pair.check_after_kill(directory)
             pair.check_recovery(directory)
-    return kills
+    return kills, left_marks, left_knobs
 
 
 def test_killed_at_any_step_of_its_life(pair, tmp_path):
@@ -168,7 +173,8 @@ def test_killed_at_any_step_of_its_life(pair, tmp_path):
     assert steps["pidfd_getfd"] == 2
     # The ring is awake most of the time: it may never have to be woken.
     numbers = {step: sample(steps[step]) for step in ("fsync", "renameat", "io_uring_enter")}
-    assert kill_at_each(pair, tmp_path, {**numbers, "pidfd_getfd": [2]}) >= 10
+    kills, left_marks, _ = kill_at_each(pair, tmp_path, {**numbers, "pidfd_getfd": [2]})
+    assert kills >= 10 and left_marks >= 3
 
 
 def test_killed_at_any_knob_it_writes(pair, tmp_path):
@@ -176,7 +182,9 @@ def test_killed_at_any_knob_it_writes(pair, tmp_path):
     clean.mkdir()
     steps = clean_run(pair, clean, KNOB_FILES, "write")
     assert steps["write"] >= 8
-    assert kill_at_each(pair, tmp_path, {"write": sample(steps["write"])}, KNOB_FILES) >= 4
+    kills, _, left_knobs = kill_at_each(
+        pair, tmp_path, {"write": sample(steps["write"])}, KNOB_FILES)
+    assert kills >= 4 and left_knobs >= 3
 
 
 def killed_when(pair, directory, condition):

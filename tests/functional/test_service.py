@@ -59,7 +59,7 @@ def test_manager_hears_of_start_reload_and_end(idle):
     idle.notified = []
     idle.process.send_signal(signal.SIGHUP)
     idle.wait_notified("READY=1")
-    # The manager must know when the reload began, or it takes the READY of an earlier one for its end.
+    # Without the time of its beginning an earlier READY would do for the end of this reload.
     assert idle.notified[0] == "RELOADING=1"
     assert any(line.startswith("MONOTONIC_USEC=") for line in idle.notified)
     idle.process.terminate()

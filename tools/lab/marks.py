@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is marked and shared in a process, as the kernel says it, and what a daemon recorded of it."""
+"""What is marked and shared in a process, by the kernel's word and by a daemon's record."""
 
 import json
 from pathlib import Path
