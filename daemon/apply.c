@@ -216,13 +216,13 @@ static int apply_folds(struct core *core, void (*before_burst)(void *arg), void 
 	if (error || !marked)
 		return error;
 	before_burst(arg);
-	error = burst_run(core, core->plan.fold_pages, &result);
+	error = burst_run(core, core->plan.saved_pages, &result);
 	if (error)
 		return error;
 	log_info("burst %llu: %s; %llu extents marked, %llu pages expected, %lld came back; ksmd %llu ms "
 		 "CPU in %llu scans, %llu ms",
 		(unsigned long long)core->bursts, burst_end_text(result.end),
-		(unsigned long long)marked, (unsigned long long)core->plan.fold_pages,
+		(unsigned long long)marked, (unsigned long long)core->plan.saved_pages,
 		(long long)result.gained_pages, (unsigned long long)(result.ksmd_cpu_ns / NS_PER_MS),
 		(unsigned long long)result.scans, (unsigned long long)(result.wall_ns / NS_PER_MS));
 	if (result.end == BURST_STRANGER || result.end == BURST_TIMEOUT)

@@ -22,7 +22,8 @@
  * bring does not come. */
 #define SCANS_MOST 6
 
-/* A scan that brought less than this share of what was expected was the last one. */
+/* A scan that brought less than this share of what was expected was the last one, and so was one that left
+ * less than that to come. */
 #define SCAN_WORTH_DIVISOR 100
 
 /* How often the page tables are read: costs 2-5 ms per GiB of RAM. */
@@ -214,12 +215,14 @@ static bool scan_judge(struct burst *burst, int64_t pss_now)
 {
 	const uint64_t scans = burst->scans_seen - burst->scans_before;
 	const int64_t brought = burst->pss_at_scan - pss_now;
+	const int64_t all_brought = burst->pss_before - pss_now;
+	const int64_t worth = burst->expected_pages / SCAN_WORTH_DIVISOR + 1;
 
 	burst->pss_at_scan = pss_now;
-	if (scans < (burst->pss_before - pss_now < burst->expected_pages / 2 ? SCANS_LEAST_POOR
-									      : SCANS_LEAST))
+	if (scans < (all_brought < burst->expected_pages / 2 ? SCANS_LEAST_POOR : SCANS_LEAST))
 		return false;
-	return scans >= SCANS_MOST || brought < burst->expected_pages / SCAN_WORTH_DIVISOR + 1;
+	return scans >= SCANS_MOST || brought < worth ||
+		burst->expected_pages - all_brought < worth;
 }
 
 /* True: the burst is over, and why. */

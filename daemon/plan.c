@@ -53,6 +53,7 @@ struct draft {
 	struct draft_vm *vms;
 	struct twin_owner *owners;
 	size_t vm_count;
+	struct twin_sums total; /* of what stands */
 };
 
 static void draft_done(struct draft *draft)
@@ -160,9 +161,8 @@ static int draft_settle(struct draft *draft)
 	const struct twin_index_options recount = { .known_twins_only = true };
 
 	for (int round = 0; round < RECOUNT_ROUNDS; round++) {
-		struct twin_sums total;
 		const int error = twin_index_count(
-			draft->owners, draft->vm_count, &recount, &total);
+			draft->owners, draft->vm_count, &recount, &draft->total);
 
 		if (error)
 			return error;
@@ -268,6 +268,27 @@ static int plan_add_vm(struct plan *plan, size_t *room, const struct draft *draf
 	return error;
 }
 
+static bool draft_has_marks(const struct draft *draft)
+{
+	for (size_t v = 0; v < draft->vm_count; v++)
+		for (size_t e = 0; e < draft->vms[v].vm->map->count; e++)
+			if (draft->vms[v].stands[e] && draft->vms[v].vm->map->extents[e].marked)
+				return true;
+	return false;
+}
+
+/* Exact where all that stands is folded at once. A new twin of what is folded already comes back whole: beside
+ * older folds this is at most what folds, and nobody knows how much less. */
+static uint64_t draft_saved_pages(const struct draft *draft, uint64_t fold_pages)
+{
+	const struct twin_sums *total = &draft->total;
+	const uint64_t standing = total->duplicate_pages + total->zero_pages;
+
+	if (!standing || draft_has_marks(draft))
+		return fold_pages;
+	return fold_pages * (standing - total->distinct_contents) / standing;
+}
+
 int plan_make(const struct plan_vm *vms, size_t vm_count, uint64_t pass, struct plan *ret)
 {
 	_cleanup_(draft_done) struct draft draft = { 0 };
@@ -284,6 +305,7 @@ int plan_make(const struct plan_vm *vms, size_t vm_count, uint64_t pass, struct 
 		plan_done(&plan);
 		return error;
 	}
+	plan.saved_pages = draft_saved_pages(&draft, plan.fold_pages);
 	*ret = plan;
 	return 0;
 }
@@ -307,12 +329,12 @@ void plan_drop_folds(struct plan *plan)
 			plan->entries[kept++] = plan->entries[i];
 	}
 	plan->count = kept;
-	plan->fold_pages = 0;
+	plan->fold_pages = plan->saved_pages = 0;
 }
 
 int plan_copy(const struct plan *plan, struct plan *ret)
 {
-	struct plan copy = { .fold_pages = plan->fold_pages };
+	struct plan copy = { .fold_pages = plan->fold_pages, .saved_pages = plan->saved_pages };
 	size_t room = 0;
 
 	for (size_t i = 0; i < plan->count; i++) {

@@ -54,7 +54,8 @@ struct plan_entry {
 struct plan {
 	struct plan_entry *entries; /* by VM, then address */
 	size_t count;
-	uint64_t fold_pages; /* what the PLAN_FOLD entries are predicted to fold */
+	uint64_t fold_pages;  /* what the PLAN_FOLD entries are predicted to fold */
+	uint64_t saved_pages; /* what is predicted to come back by it: a page of each content stays */
 };
 
 /* How many twins and zero pages a whole extent must have before folding it pays. */

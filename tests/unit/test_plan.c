@@ -138,6 +138,33 @@ static void test_plan_folds_what_reaches_the_threshold(void **state)
 	assert_int_equal(plan_threshold_pages(HUGEPAGES_FOLD), 8);
 }
 
+static void test_plan_predicts_that_one_page_of_each_content_stays(void **state)
+{
+	struct vms *vms = *state;
+	struct plan plan;
+
+	two_vms_sharing(vms, 100);
+	made_pages(extent_of(vms, 1, 0), 300, 20, 0);
+	plan = make(vms);
+	assert_int_equal(plan.fold_pages, 100 + 100 + 20);
+	assert_int_equal(plan.saved_pages, 100 + 20);
+	plan_done(&plan);
+}
+
+static void test_plan_predicts_no_less_where_folds_may_have_the_page_already(void **state)
+{
+	struct vms *vms = *state;
+	struct plan plan;
+
+	two_vms_sharing(vms, 100);
+	extent_of(vms, 0, 0)->marked = true;
+	extent_of(vms, 0, 0)->folded = 100;
+	plan = make(vms);
+	assert_int_equal(plan.fold_pages, 100);
+	assert_int_equal(plan.saved_pages, 100);
+	plan_done(&plan);
+}
+
 static void test_plan_entry_says_all_there_is_to_know(void **state)
 {
 	struct vms *vms = *state;
@@ -436,6 +463,8 @@ int main(void)
 #define PLAN_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		PLAN_TEST(test_plan_of_nothing_is_empty),
 		cmocka_unit_test(test_plan_folds_what_reaches_the_threshold),
+		PLAN_TEST(test_plan_predicts_that_one_page_of_each_content_stays),
+		PLAN_TEST(test_plan_predicts_no_less_where_folds_may_have_the_page_already),
 		PLAN_TEST(test_plan_entry_says_all_there_is_to_know),
 		PLAN_TEST(test_plan_zero_pages_are_a_gain_without_a_partner),
 		PLAN_TEST(test_plan_twins_within_a_vm_are_partners),
