@@ -158,11 +158,16 @@ static int unmark_add(struct unmark_list *list, uint64_t start, uint64_t end)
 
 static int unmark_carry_out(struct core *core, struct target *target, struct unmark_list *list)
 {
-	const int error = list->count ? means_attach(core, target) : 0;
+	int error;
 
-	return error || !list->count
-		? error
-		: means_advise(core, target, list->requests, list->count);
+	if (!list->count)
+		return 0;
+	error = means_attach(core, target);
+	if (!error)
+		error = means_advise(core, target, list->requests, list->count);
+	for (size_t i = 0; !error && i < list->count; i++)
+		error = list->requests[i].ret_result;
+	return error;
 }
 
 /* One slice of a mergeable VMA, at most one extent long. */
@@ -285,10 +290,11 @@ int foreign_take_over(
 	*ret_reason = NULL;
 	if (!target) {
 		error = target_new(&core->root, stranger->pid, true, &own);
-		if (!error)
-			error = guest_map(&core->root, &own->guest);
 		target = own;
 	}
+	/* One that is switched off was not even mapped. */
+	if (!error)
+		error = guest_map(&core->root, &target->guest);
 	if (!error)
 		error = clean_target(core, target, false, &unmark);
 	if (!error && unmark.merged.count)
