@@ -129,9 +129,10 @@ def _daemon_seconds(pid):
     return host.cpu_seconds(pid) + helpers
 
 
-def first_at(samples, before, savings):
-    """The first sample in which so much had come back, of before; None: it never did."""
-    for sample in samples:
-        if before - sample.anon >= savings:
+def first_at(outcome, field, savings):
+    """The first sample in which so much had come back, seen in that field; None: it never did."""
+    before = outcome["start"][f"{field}_bytes"]
+    for sample in outcome["samples"]:
+        if before - getattr(sample, field) >= savings:
             return sample
     return None
