@@ -55,13 +55,20 @@ static void set_run(const struct world *world, const char *text)
 	fake_root_write(&world->fake, "/sys/kernel/mm/ksm/run", text);
 }
 
-static void add_program(const struct world *world, pid_t pid, const char *comm)
+static void add_program_of(const struct world *world, pid_t pid, const char *comm, const char *uids)
 {
 	char text[256];
 
 	(void)snprintf(text, sizeof(text),
 		"%d (%s) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 777 0 0\n", (int)pid, comm);
 	fake_root_write(&world->fake, fake_host_path(pid, "stat"), text);
+	(void)snprintf(text, sizeof(text), "Name:\t%s\nUid:\t%s\n", comm, uids);
+	fake_root_write(&world->fake, fake_host_path(pid, "status"), text);
+}
+
+static void add_program(const struct world *world, pid_t pid, const char *comm)
+{
+	add_program_of(world, pid, comm, "0\t0\t0\t0");
 }
 
 /* ---- who drives ---- */
@@ -157,6 +164,21 @@ static void test_driver_other_programs_are_known_by_name(void **state)
 	add_program(world, 4712, "xksmtuned");
 	survey(world, KSM_OWNER_AUTO);
 	assert_driver(world, DRIVER_READY, "pagefold", NULL);
+}
+
+static void test_driver_a_name_without_roots_rights_drives_nothing(void **state)
+{
+	struct world *world = *state;
+
+	add_program_of(world, 4711, "ksmtuned", "1000\t1000\t1000\t1000");
+	survey(world, KSM_OWNER_AUTO);
+	assert_driver(world, DRIVER_READY, "pagefold", NULL);
+	add_program_of(world, 4711, "ksmtuned", "hostile");
+	survey(world, KSM_OWNER_AUTO);
+	assert_driver(world, DRIVER_READY, "pagefold", NULL);
+	add_program_of(world, 4711, "ksmtuned", "1000\t0\t1000\t1000");
+	survey(world, KSM_OWNER_AUTO);
+	assert_driver(world, DRIVER_OTHER_OWNER, "other", "ksmtuned");
 }
 
 static void test_driver_is_one_per_host(void **state)
@@ -276,6 +298,7 @@ int main(void)
 		DRIVER_TEST(test_driver_that_owes_started_ksmd_itself),
 		DRIVER_TEST(test_driver_that_was_told_to_unmerge_is_nobody),
 		DRIVER_TEST(test_driver_other_programs_are_known_by_name),
+		DRIVER_TEST(test_driver_a_name_without_roots_rights_drives_nothing),
 		DRIVER_TEST(test_driver_is_one_per_host),
 		DRIVER_TEST(test_driver_without_debts_restores_nothing),
 		DRIVER_TEST(test_driver_gives_back_what_it_owes),
