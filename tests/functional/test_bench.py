@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the benchmark makes of its samples: figures that are wrong look like figures that are right."""
+
+import json
+
+import pytest
+
+from lab import race, verdict
+
+MIB = 1 << 20
+
+
+def outcome(curve, savings_mib, others_mib=0):
+    """curve: (wall clock, CPU, MiB that came back) of each sample."""
+    before = 1000 * MIB
+    samples = [race.Sample(wall=wall, anon=before - int(saved * MIB), guests_anon=before -
+                           int(saved * MIB), cpu=cpu, ksmd=cpu, daemon=0.0, ring=0.0,
+                           rmap_items=int(100 * cpu), full_scans=1) for wall, cpu, saved in curve]
+    return {"samples": samples, "settled": True, "rmap_items": 10, "metadata_bytes": MIB,
+            "huge_bytes": MIB, "final": {"cpu": curve[-1][1]},
+            "start": {"anon_bytes": before, "guests_anon_bytes": before, "anon_huge_bytes": MIB},
+            "savings_bytes": (savings_mib + others_mib) * MIB,
+            "guests_savings_bytes": savings_mib * MIB}
+
+
+def judged(ksmd, pagefold):
+    results = {"order": ["ksmd", "pagefold"], "ksmd": ksmd, "pagefold": pagefold}
+    verdict.judge(results)
+    return results
+
+
+def test_costs_are_compared_where_both_have_95_percent_of_what_ksmd_brings_back():
+    ksmd = outcome([(1, 1.0, 50), (2, 2.0, 94), (3, 4.0, 95), (4, 8.0, 100)], 100)
+    pagefold = outcome([(1, 0.5, 94), (1.5, 1.0, 96), (2, 3.0, 98)], 98)
+    ratios = judged(ksmd, pagefold)["ratios"]
+    assert ratios == {"savings_vs_ksmd_flat_out": pytest.approx(0.98),
+                      "cpu_to_95_vs_ksmd_flat_out": pytest.approx(0.25),
+                      "rmap_items_vs_ksmd_flat_out": pytest.approx(0.25),
+                      "wall_to_95_vs_ksmd_flat_out": pytest.approx(0.5)}
+
+
+def test_what_never_gets_there_has_no_ratio():
+    ksmd = outcome([(1, 1.0, 100)], 100)
+    results = judged(ksmd, outcome([(1, 0.1, 90)], 90))
+    assert results["pagefold"]["at_95"] is None
+    assert results["ratios"]["savings_vs_ksmd_flat_out"] == pytest.approx(0.9)
+    assert results["ratios"]["cpu_to_95_vs_ksmd_flat_out"] is None
+    assert verdict.spread([results])["cpu_to_95_vs_ksmd_flat_out"] is None
+
+
+def test_where_others_move_anon_pages_the_guests_part_counts():
+    quiet = judged(outcome([(1, 1.0, 100)], 100), outcome([(1, 1.0, 100)], 100))
+    assert quiet["judged_by"] == "anon"
+    noisy = judged(outcome([(1, 1.0, 100)], 100), outcome([(1, 1.0, 100)], 100, others_mib=30))
+    assert noisy["judged_by"] == "guests_anon"
+    assert noisy["ratios"]["savings_vs_ksmd_flat_out"] == pytest.approx(1.0)
+
+
+def test_report_is_json_and_a_table(capsys):
+    rounds = [judged(outcome([(1, cpu, 100)], 100), outcome([(1, 1.0, 100)], 100))
+              for cpu in (4.0, 5.0, 10.0)]
+    document = json.loads(json.dumps(verdict.document({"schema": 1, "rounds": rounds})))
+    assert document["ratios"]["cpu_to_95_vs_ksmd_flat_out"] == pytest.approx(0.2)
+    assert document["spread"]["cpu_to_95_vs_ksmd_flat_out"] == {
+        "min": pytest.approx(0.1), "median": pytest.approx(0.2), "max": pytest.approx(0.25)}
+    verdict.print_report({"rounds": rounds})
+    assert "cpu_to_95_vs_ksmd_flat_out" in capsys.readouterr().out
