@@ -83,6 +83,8 @@ install: all ## install below DESTDIR and PREFIX; starts and enables nothing
 	install -d $(DESTDIR)$(SYSCONFDIR)/pagefold/pagefold.conf.d $(DESTDIR)$(SYSCONFDIR)/pagefold/policy.d
 	test -e $(DESTDIR)$(SYSCONFDIR)/pagefold/pagefold.conf || \
 		install -m 644 daemon/pagefold.conf $(DESTDIR)$(SYSCONFDIR)/pagefold/pagefold.conf
+	install -D -m 644 tools/completions/pagefold.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/pagefold
 	for page in man/*.[1-8]; do \
 		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit 1; \
 	done

@@ -15,10 +15,19 @@ static void print_options(unsigned mask)
 			printf("  %-14s %s\n", words, help);
 }
 
+/* For completion: a line is a name, a tab and the options it takes. */
 void cli_print_names(void)
 {
-	for (const struct cli_command *command = cli_commands; command->name; command++)
-		puts(command->name);
+	const char *words, *help;
+	enum cli_option option;
+
+	for (const struct cli_command *command = cli_commands; command->name; command++) {
+		printf("%s\t", command->name);
+		for (size_t i = 0; cli_option_text(i, &option, &words, &help); i++)
+			if (option & (command->options | CLI_HELP))
+				printf(" %.*s", (int)strcspn(words, " "), words);
+		putchar('\n');
+	}
 }
 
 static int usage_width(const struct cli_command *command)
