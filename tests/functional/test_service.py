@@ -200,8 +200,8 @@ def test_pause_keeps_what_is_folded(ksm_alone, twins):
         daemon.wait_passes(2)
         status = daemon.status()
         assert status["savings"]["reclaimed_bytes"] == pytest.approx(before, rel=0.01)
-        assert {(vm["state"], vm["reason"]) for vm in of(status, *twins)} == \
-            {("folded", "paused")}
+        for vm in of(status, *twins):
+            assert vm["state"] == "folded" and vm["reason"].startswith("paused")
 
 
 # ---- its socket and the command line ----
