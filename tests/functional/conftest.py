@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
-from lab import children, guests, ksm, paths, procs  # noqa: E402
+from lab import children, guests, ksm, libvirtd as lab_libvirtd, paths, procs  # noqa: E402
 
 # There is one KSM on a host: whoever turns its knobs holds this meanwhile.
 KSM_LOCK = "/tmp/ksm.lock"
@@ -58,6 +58,16 @@ def lab():
     if not (paths.DEPS / "kernel/vmlinuz").exists():
         pytest.skip("no guest kernel: run `make deps-test`")
     with guests.Lab() as running:
+        yield running
+
+
+@pytest.fixture
+def libvirtd():
+    """A real libvirtd of this test's own, without domains."""
+    reason = lab_libvirtd.missing()
+    if reason:
+        pytest.skip(reason)
+    with lab_libvirtd.Libvirtd() as running:
         yield running
 
 
