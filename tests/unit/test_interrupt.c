@@ -156,7 +156,8 @@ static void test_interrupt_no_raise_is_lost(void **state)
 		atomic_store(&conversation.seen, atomic_load(&conversation.asked));
 		if (atomic_load(&conversation.seen) == ROUNDS)
 			break;
-		assert_true(interrupt_sleep_until(conversation.interrupt, FOREVER));
+		/* It may end early, by the event of a raise whose flag was cleared already. */
+		(void)interrupt_sleep_until(conversation.interrupt, FOREVER);
 	}
 	assert_int_equal(pthread_join(thread, NULL), 0);
 }
