@@ -97,6 +97,33 @@ def as_nobody(memlock_bytes=65536):
             "prlimit", f"--memlock={memlock_bytes}:{memlock_bytes}"]
 
 
+@contextlib.contextmanager
+def frozen(process):
+    """The process in a frozen cgroup of its own, v1 or v2."""
+    for mount, switch, freeze, thaw in (("/sys/fs/cgroup/freezer", "freezer.state", "FROZEN", "THAWED"),
+                                        ("/sys/fs/cgroup", "cgroup.freeze", "1", "0")):
+        directory = Path(mount) / f"pagefold-frozen-{os.getpid()}"
+        with contextlib.suppress(OSError):
+            directory.mkdir()
+            if (directory / switch).exists():
+                break
+            directory.rmdir()
+    else:
+        pytest.skip("no cgroup that freezes can be made")
+    try:
+        (directory / "cgroup.procs").write_text(str(process.pid))
+        (directory / switch).write_text(freeze)
+        events = directory / "cgroup.events"
+        while freeze not in (directory / switch).read_text() or \
+                (events.exists() and "frozen 1" not in events.read_text()):
+            pass
+        yield
+    finally:
+        (directory / switch).write_text(thaw)
+        (directory.parent / "cgroup.procs").write_text(str(process.pid))
+        directory.rmdir()
+
+
 @pytest.fixture
 def memory_cgroup():
     """(the directory of a memory cgroup of its own, the file that limits it)"""
