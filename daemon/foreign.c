@@ -46,13 +46,13 @@ static bool is_mergeable(const struct core *core, pid_t pid, struct process_ksm 
 	return smaps_has_mergeable(&core->root, pid);
 }
 
-/* Every mergeable VMA lies in extents that we marked. */
-static bool is_all_ours(const struct core *core, const struct target *target)
+/* Every mergeable VMA of the process lies in extents that we marked in the target. */
+static bool is_covered(const struct core *core, pid_t pid, const struct target *target)
 {
 	struct smaps_list smaps;
 	bool ours = true;
 
-	if (smaps_read(&core->root, target_pid(target), &smaps) < 0)
+	if (smaps_read(&core->root, pid, &smaps) < 0)
 		return true; /* gone */
 	for (size_t i = 0; ours && i < smaps.count; i++) {
 		const struct vma *vma = &smaps.vmas[i];
@@ -69,10 +69,42 @@ static bool is_all_ours(const struct core *core, const struct target *target)
 	return ours;
 }
 
-static bool is_expected(
-	const struct core *core, const struct target *target, enum survey_depth depth)
+static bool is_all_ours(const struct core *core, const struct target *target)
 {
-	if (!target || strcmp(target->policy.group, core->active_group))
+	return is_covered(core, target_pid(target), target);
+}
+
+/* What a target forks inherits the marks. As long as it has no others, its mergeable memory is a copy of
+ * what was asked for. */
+static const struct target *ancestor_find(const struct core *core, pid_t pid)
+{
+	struct process_stat stat;
+
+	while (pid > 1 && process_stat_read(&core->root, pid, &stat) == 0) {
+		const struct target *target = registry_find(&core->registry, stat.parent);
+
+		if (target)
+			return target;
+		pid = stat.parent;
+	}
+	return NULL;
+}
+
+static bool is_inherited(const struct core *core, pid_t pid)
+{
+	const struct target *ancestor = ancestor_find(core, pid);
+
+	return ancestor && !ancestor->guest.is_vm &&
+		!strcmp(ancestor->policy.group, core->active_group) &&
+		is_covered(core, pid, ancestor);
+}
+
+static bool is_expected(const struct core *core, pid_t pid, const struct target *target,
+	enum survey_depth depth)
+{
+	if (!target)
+		return is_inherited(core, pid);
+	if (strcmp(target->policy.group, core->active_group))
 		return false;
 	if (depth == SURVEY_QUICK && target_wants_folds(target, core->active_group))
 		return true;
@@ -87,7 +119,7 @@ static int survey_process(const struct core *core, pid_t pid, enum survey_depth 
 	struct process_stat stat;
 	struct stranger *more;
 
-	if (!is_mergeable(core, pid, &ksm) || is_expected(core, target, depth) ||
+	if (!is_mergeable(core, pid, &ksm) || is_expected(core, pid, target, depth) ||
 		process_stat_read(&core->root, pid, &stat) < 0)
 		return 0;
 	more = reallocarray(*strangers, *count + 1, sizeof(**strangers));

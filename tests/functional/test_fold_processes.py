@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -78,7 +79,7 @@ def cgroup_anon_bytes(directory):
 def host_anon_bytes_without(pids):
     """AnonPages less what all other processes have: this machine may have other work. None if that
     did not hold still while it was read."""
-    for _ in range(5):
+    for _ in range(3):
         before = host.settled_anon_bytes(seconds=1)
         others = 0
         for entry in os.listdir("/proc"):
@@ -155,6 +156,39 @@ def test_forked_server_gives_back_what_the_pss_of_all_falls_by(ksm_alone, whom):
         # The workers' own twins: half of 16 MiB each, in 32 contents, at the least.
         assert reclaimed(status, *family) > 20 * MIB
     assert near(reclaimed(status, *family), pss_fall)
+
+
+# Memory of twins; "fork" starts a child that keeps all of it.
+FORKER = """
+import mmap, os, sys, time
+memory = mmap.mmap(-1, 8 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+for page in range(2048):
+    memory[page * 4096:page * 4096 + 4096] = b"%08d" % (page % 64) * 512
+print("ready", os.getpid(), 0, 8 << 20, flush=True)
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        time.sleep(600)
+    print(child, flush=True)
+"""
+
+
+def test_process_that_forks_when_it_is_folded_stands_in_nobodys_way(ksm_alone):
+    """The child inherits the marks, though nobody named it."""
+    with procs.Target(["/usr/bin/python3", "-c", FORKER]) as parent, \
+            procs.memcheck("--mib", "8", *STILL) as other:
+        policy = merge_policy(f"pid:{parent.pid}")
+        with Daemon(config=FAST, policies={"test.conf": policy}) as daemon:
+            daemon.wait_for(all_folded(parent.pid), 30)
+            child = int(parent.ask("fork"))
+            try:
+                assert marks.mergeable(child)
+                daemon.write_policy("more.conf", merge_policy(f"pid:{other.pid}"))
+                daemon.reload()
+                daemon.wait_for(all_folded(parent.pid, other.pid), 30)
+                assert daemon.status()["host"]["blocked_by"] == []
+            finally:
+                os.kill(child, signal.SIGKILL)
 
 
 def plan_folds(daemon):
