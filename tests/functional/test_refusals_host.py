@@ -262,3 +262,24 @@ def test_memory_max_that_is_too_small_is_said_and_can_be_raised(ksm_alone):
         assert not daemon.status()["host"]["warnings"]
 
 
+
+
+def test_once_says_what_is_in_the_way_and_ends(ksm_alone):
+    ksm.write("run", 1)
+    with scene.pair() as processes:
+        policies = {"test.conf": merge_policy(*map(scene.match_text, processes))}
+        with contextlib.closing(Daemon(config=scene.EAGER, policies=policies, once=True)) as daemon:
+            log = refused(daemon, status=0)
+            assert "--once: ksmd is running and pagefold did not start it" in log
+        assert ksm.read("run") == "1"
+
+
+def test_config_check_says_the_same_beforehand(tmp_path):
+    config = tmp_path / "pagefold.conf"
+    for text, status, sentence in (("[pagefold]\ncolour = blue\n", 1, f"{config}:2: there is no key"),
+                                   (f"[pagefold]\npolicy-dir = {tmp_path}/none\n", 0, "")):
+        config.write_text(text)
+        done = subprocess.run([paths.program("pagefold"), "config", "check", config], check=False,
+                              capture_output=True, text=True)
+        assert done.returncode == status
+        assert sentence in done.stderr
