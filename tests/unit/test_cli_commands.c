@@ -14,12 +14,8 @@
 
 #include "common/cleanup.h"
 #include "daemon/api.h"
-#include "tests/unit/temp_dir.h"
-#include "tools/pagefold/cli.h"
+#include "tests/unit/cli_run.h"
 
-#define WORDS_MAX 12
-
-static struct temp_dir directory;
 static pid_t server;
 
 static void add_vm(struct snapshot_vm *vm, const char *name, const char *uuid, pid_t pid)
@@ -125,47 +121,6 @@ static int stop_server(void **state)
 	temp_dir_remove(&directory);
 	return 0;
 }
-
-struct result {
-	enum cli_exit code;
-	char *out, *err;
-};
-
-static void result_done(struct result *result)
-{
-	free(result->out);
-	free(result->err);
-}
-#define _cleanup_result_ _cleanup_(result_done)
-
-/* Runs words (NULL-terminated), with what it writes in files. */
-static struct result run_words(const char *const words[])
-{
-	const int out = dup(STDOUT_FILENO), err = dup(STDERR_FILENO);
-	struct result result;
-	char *argv[WORDS_MAX + 2] = { (char *)(uintptr_t) "pagefold" };
-	struct cli cli;
-	int argc = 1;
-
-	for (; words[argc - 1]; argc++)
-		argv[argc] = (char *)(uintptr_t)words[argc - 1];
-	(void)fflush(stdout);
-	assert_non_null(freopen(temp_dir_path(&directory, "out"), "we", stdout));
-	assert_non_null(freopen(temp_dir_path(&directory, "err"), "we", stderr));
-	result.code = cli_parse(argc, argv, &cli);
-	if (result.code == CLI_DONE)
-		result.code = cli.command->run(&cli);
-	cli_done(&cli);
-	(void)fflush(stdout);
-	(void)fflush(stderr);
-	assert_true(dup2(out, STDOUT_FILENO) >= 0 && dup2(err, STDERR_FILENO) >= 0);
-	close_fd(out);
-	close_fd(err);
-	result.out = temp_dir_read(&directory, "out");
-	result.err = temp_dir_read(&directory, "err");
-	return result;
-}
-#define RUN(...) run_words((const char *const[]){ __VA_ARGS__, NULL })
 
 static void require_root(void)
 {
@@ -361,55 +316,6 @@ static void test_a_proxy_of_the_environment_is_not_asked(void **state)
 	assert_int_equal(result.code, CLI_DONE);
 }
 
-static void test_config_check_tells_file_and_line(void **state)
-{
-	char text[256], place[256];
-	_cleanup_free_ char *path = NULL;
-
-	(void)state;
-	(void)snprintf(text, sizeof(text), "[pagefold]\npolicy-dir = %s\n",
-		temp_dir_path(&directory, "policy.d"));
-	path = strdup(temp_dir_write(&directory, "good.conf", text));
-	{
-		_cleanup_result_ struct result result = RUN("config", "check", path);
-
-		assert_int_equal(result.code, CLI_DONE);
-		assert_non_null(strstr(result.out, "is fine; 0 policies in "));
-	}
-	free(path);
-	path = strdup(temp_dir_write(&directory, "bad.conf", "[pagefold]\n\ncpu-percent = 0\n"));
-	(void)snprintf(place, sizeof(place), "%s:3: ", path);
-	{
-		_cleanup_result_ struct result result = RUN("config", "check", path);
-		_cleanup_result_ struct result json = RUN("config", "check", path, "--json");
-
-		assert_int_equal(result.code, CLI_FAILED);
-		assert_ptr_equal(strstr(result.err, place), result.err);
-		assert_int_equal(json.code, CLI_FAILED);
-		assert_non_null(strstr(json.out, "\"valid\": false"));
-		assert_non_null(strstr(json.out, place));
-	}
-}
-
-static void test_config_check_reads_the_policies_too(void **state)
-{
-	char text[256];
-	_cleanup_free_ char *path = NULL;
-
-	(void)state;
-	(void)snprintf(text, sizeof(text), "[pagefold]\npolicy-dir = %s\n",
-		temp_dir_path(&directory, "policies"));
-	path = strdup(temp_dir_write(&directory, "good.conf", text));
-	assert_int_equal(mkdir(temp_dir_path(&directory, "policies"), 0755), 0);
-	temp_dir_write(&directory, "policies/a.conf", "[target a]\nmatch = web\n");
-	{
-		_cleanup_result_ struct result result = RUN("config", "check", path);
-
-		assert_int_equal(result.code, CLI_FAILED);
-		assert_non_null(strstr(result.err, "/policies/a.conf:2: match is \"web\""));
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -425,8 +331,6 @@ int main(void)
 		cmocka_unit_test(test_commands_say_how_they_ended),
 		cmocka_unit_test(test_a_daemon_that_is_not_there_is_exit_3),
 		cmocka_unit_test(test_a_proxy_of_the_environment_is_not_asked),
-		cmocka_unit_test(test_config_check_tells_file_and_line),
-		cmocka_unit_test(test_config_check_reads_the_policies_too),
 	};
 
 	return cmocka_run_group_tests(tests, start_server, stop_server);
