@@ -77,44 +77,34 @@ def cgroup_anon_bytes(directory):
 
 
 def host_anon_bytes_without(pids):
-    """AnonPages less what all other processes have: this machine may have other work. None if that
-    did not hold still while it was read."""
-    for _ in range(3):
-        before = host.settled_anon_bytes(seconds=1)
-        others = 0
-        for entry in os.listdir("/proc"):
-            if entry.isdigit() and int(entry) not in pids:
-                with contextlib.suppress(OSError, ProcessLookupError):
-                    others += host.rollup(int(entry)).get("Pss_Anon", 0)
-        if abs(host.settled_anon_bytes(seconds=1) - before) < 64 * PAGE:
-            return before - others
-    return None
+    """AnonPages less what all other processes have: this machine may have other work."""
+    others = 0
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and int(entry) not in pids:
+            with contextlib.suppress(OSError):
+                others += host.rollup(int(entry)).get("Pss_Anon", 0)
+    return host.settled_anon_bytes(seconds=1) - others
 
 
-def folded_and_measured(targets, pids, policy, config=FAST):
-    """Folds; gives the status, and the falls of Pss and of the host's AnonPages (or None)."""
-    with Daemon(config=config, policies={"test.conf": policy}, arguments=()) as daemon:
-        daemon.cli("pause")
-        pss, anon = marks.private_bytes(*pids), host_anon_bytes_without(pids)
-        daemon.cli("resume")
-        status = daemon.wait_for(all_folded(*targets), 60)
-        pss_fall = pss - marks.private_bytes(*pids)
-        anon_after = host_anon_bytes_without(pids)
-        status = daemon.status()
-    return status, pss_fall, None if None in (anon, anon_after) else anon - anon_after
+def folded_and_measured(pids, measure=marks.private_bytes):
+    """Folds those processes: the status, and by how much what is measured fell."""
+    policy = merge_policy(*(f"pid:{pid}" for pid in pids))
+    with Daemon(config={**FAST, "settle-seconds": 1}, policies={"test.conf": policy}) as daemon:
+        before = measure(*pids)
+        daemon.wait_for(all_folded(*pids), 60)
+        fall = before - measure(*pids)
+        return daemon.status(), fall
 
 
 def test_plain_processes_give_back_what_their_pss_falls_by(ksm_alone):
     with procs.memcheck("--mib", "32", *STILL) as one, procs.memcheck("--mib", "32", *STILL) as two:
         pids = [one.pid, two.pid]
-        status, pss_fall, anon_fall = folded_and_measured(
-            pids, pids, merge_policy(*(f"pid:{pid}" for pid in pids)))
+        status, pss_fall = folded_and_measured(pids)
         one.wait_rounds(1)
         two.wait_rounds(1)
     # A fifth of 64 MiB is zero pages, and of the three tenths that are twins 64 frames stay.
     assert reclaimed(status, *pids) > 30 * MIB
     assert near(reclaimed(status, *pids), pss_fall)
-    assert anon_fall is None or abs(anon_fall - pss_fall) < 0.02 * pss_fall + 4 * SLACK
     savings = status["savings"]
     assert savings["reclaimed_bytes"] == reclaimed(status, *pids)
     assert 10 * MIB < savings["reclaimed_zero_bytes"] < 16 * MIB
@@ -125,12 +115,28 @@ def test_plain_processes_give_back_what_their_pss_falls_by(ksm_alone):
         assert vm["reason"] is None
 
 
+def test_host_has_as_many_anonymous_pages_less(ksm_alone):
+    def measure(*pids):
+        return host_anon_bytes_without(pids)
+
+    for _ in range(4):
+        with procs.memcheck("--mib", "64", *STILL) as one, \
+                procs.memcheck("--mib", "64", *STILL) as two:
+            pids = [one.pid, two.pid]
+            status, fall = folded_and_measured(pids, measure)
+            if abs(fall - reclaimed(status, *pids)) <= 0.02 * fall + SLACK:
+                return
+            idle = [measure(*pids) for _ in range(4)]
+    if max(idle) - min(idle) > SLACK:
+        pytest.skip("other work on this host moves AnonPages by more than may be missing")
+    assert fall == reclaimed(status, *pids)
+
+
 def test_known_twins_come_back_to_the_page(ksm_alone):
     specs = ("z*300", "c1*200", "c2*100", "r100*300", "u*124", "--scatter", "7")
     with procs.twins(*specs) as a, procs.twins(*specs) as b:
         pids = [a.pid, b.pid]
-        policy = merge_policy(*(f"pid:{pid}" for pid in pids))
-        status, pss_fall, _ = folded_and_measured(pids, pids, policy)
+        status, pss_fall = folded_and_measured(pids)
     # 600 zero pages; 600 twins of two contents, 600 of 300.
     saved = 600 + (600 - 2) + (600 - 300)
     assert near(pss_fall, saved * PAGE)
