@@ -110,16 +110,13 @@ static int backend_set_policy(void *data, const struct snapshot_vm *vm,
 	const struct policy *policy, char **ret_message)
 {
 	struct service *service = data;
-	const struct policy_subject subject = {
-		.is_vm = vm->is_vm,
-		.pid = vm->pid,
-		.name = vm->name,
-		.uuid = vm->uuid,
-	};
+	struct snapshot *snapshot = backend_snapshot(service);
+	const struct policy_subject subject = snapshot_subject(snapshot, vm);
 	struct policy_target target;
 	int error;
 
 	policy_target_of(&subject, &target);
+	snapshot_unref(snapshot);
 	error = policy_file_set(
 		service->policy_dir, target.section, target.match, policy, ret_message);
 	if (!error)

@@ -2,6 +2,8 @@
 #include "daemon/snapshot.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
 static const char *const state_names[] = {
 	[VM_OBSERVED] = "observed",
@@ -49,6 +51,29 @@ void snapshot_vm_init(struct snapshot_vm *vm)
 	vm->potential_bytes = vm->reclaimed_bytes = vm->reclaimed_zero_bytes = NOT_MEASURED;
 	vm->exposure_bytes = vm->cow_breaks_estimate = vm->hugepages_lost = NOT_MEASURED;
 	vm->stall_seconds_estimate = vm->cpu_seconds = SECONDS_NOT_MEASURED;
+}
+
+struct policy_subject snapshot_subject(
+	const struct snapshot *snapshot, const struct snapshot_vm *vm)
+{
+	struct policy_subject subject = {
+		.is_vm = vm->is_vm,
+		.pid = vm->pid,
+		.name = vm->name,
+		.uuid = vm->uuid,
+	};
+
+	for (size_t i = 0; i < snapshot->vm_count; i++) {
+		const struct snapshot_vm *other = &snapshot->vms[i];
+
+		if (other->pid == vm->pid)
+			continue;
+		if (subject.name && other->name && strcmp(subject.name, other->name) == 0)
+			subject.name = NULL;
+		if (subject.uuid && other->uuid && strcasecmp(subject.uuid, other->uuid) == 0)
+			subject.uuid = NULL;
+	}
+	return subject;
 }
 
 struct snapshot *snapshot_ref(struct snapshot *snapshot)

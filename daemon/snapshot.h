@@ -83,6 +83,9 @@ struct snapshot {
 };
 
 void snapshot_vm_init(struct snapshot_vm *vm); /* no strings, every number NOT_MEASURED */
+/* What this VM alone is called (a clone has its name, perhaps its uuid); strings are vm's. */
+struct policy_subject snapshot_subject(
+	const struct snapshot *snapshot, const struct snapshot_vm *vm);
 struct snapshot *snapshot_new(void); /* one reference, every number NOT_MEASURED; NULL: no memory */
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 struct snapshot *snapshot_unref(struct snapshot *snapshot); /* NULL is fine; returns NULL */

@@ -301,6 +301,36 @@ static void test_hostile_names_make_valid_json(void **state)
 	snapshot_unref(snapshot);
 }
 
+static void test_a_subject_has_only_names_that_no_other_vm_has(void **state)
+{
+	static const struct {
+		const char *names[2], *uuids[2];
+		bool keeps_name, keeps_uuid;
+	} cases[] = {
+		{ { "a", "b" }, { "1", "2" }, true, true },
+		{ { "a", "a" }, { "1", "2" }, false, true },
+		{ { "a", "a" }, { "1f", "1F" }, false, false },
+		{ { "a", NULL }, { NULL, "1" }, true, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct snapshot_vm vms[2];
+		const struct snapshot snapshot = { .vms = vms, .vm_count = 2 };
+		struct policy_subject subject;
+
+		for (size_t k = 0; k < 2; k++) {
+			snapshot_vm_init(&vms[k]);
+			vms[k].pid = (pid_t)k + 1;
+			vms[k].name = (char *)(uintptr_t)cases[i].names[k];
+			vms[k].uuid = (char *)(uintptr_t)cases[i].uuids[k];
+		}
+		subject = snapshot_subject(&snapshot, &vms[0]);
+		assert_int_equal(subject.name != NULL, cases[i].keeps_name);
+		assert_int_equal(subject.uuid != NULL, cases[i].keeps_uuid);
+	}
+}
+
 static void test_references_are_counted(void **state)
 {
 	struct snapshot *snapshot = snapshot_with_vm();
@@ -327,6 +357,7 @@ int main(void)
 		cmocka_unit_test(test_a_policy_says_where_it_comes_from),
 		cmocka_unit_test(test_any_bytes_become_a_json_string),
 		cmocka_unit_test(test_hostile_names_make_valid_json),
+		cmocka_unit_test(test_a_subject_has_only_names_that_no_other_vm_has),
 		cmocka_unit_test(test_references_are_counted),
 	};
 
