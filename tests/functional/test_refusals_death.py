@@ -52,9 +52,10 @@ def test_death_in_the_middle_of_a_scan():
 
 
 def wait_bursting(daemon, *processes):
+    """Until ksmd is at work in them; in between it rests, to keep to its budget."""
     daemon.wait_for(lambda _status: all((vm := daemon.vm(process.pid)) and vm["state"] == "folding"
-                                        for process in processes), interval=0.02)
-    assert ksm.read("run") == "1"
+                                        for process in processes) and ksm.read("run") == "1",
+                    interval=0.02)
 
 
 def test_death_in_the_middle_of_a_burst():

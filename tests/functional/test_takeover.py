@@ -129,8 +129,8 @@ def test_stranger_that_comes_in_the_middle_of_a_burst_stops_it(lab):
     with contextlib.ExitStack() as stack:
         big = [stack.enter_context(scene.target(mib=64)) for _ in range(2)]
         daemon = stack.enter_context(scene.pagefoldd(*big, config={"cpu-percent": 4}))
-        daemon.wait_for(lambda status: any(vm["state"] == "folding" for vm in status["vms"]))
-        assert ksm.read("run") == "1"
+        daemon.wait_for(lambda status: any(vm["state"] == "folding" for vm in status["vms"]) and
+                        ksm.read("run") == "1")
         guest = lab.start("stranger", memory_mib=RAM_MIB, mem_merge=True)
         sentence, = blocked_by(daemon, 1)
         assert f"stranger (pid {guest.pid})" in sentence
