@@ -26,6 +26,13 @@ static const struct merge_hook_ops *means_choose(const struct core *core, const 
 	return &merge_hook_ring;
 }
 
+bool means_refused(const struct core *core, const struct target *target)
+{
+	return !target->hook && target->hook_reason[0] &&
+		means_choose(core, target) == &merge_hook_ring &&
+		clock_monotonic_ns() < target->hook_retry_ns;
+}
+
 const char *means_name(const struct core *core, const struct target *target)
 {
 	return means_choose(core, target)->name;

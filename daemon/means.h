@@ -10,6 +10,10 @@
 /* "ring" or "none": what is used, or would be. */
 const char *means_name(const struct core *core, const struct target *target);
 
+/* The ring was refused, and it is not yet time to try again: a plan cannot count on this target. One whose
+ * hook is none is planned for all the same, since that is what none is for. */
+bool means_refused(const struct core *core, const struct target *target);
+
 /* 0: target->hook is there. Otherwise -errno, and target->hook_reason says what stands in the way; it is
  * tried again after a while. */
 int means_attach(struct core *core, struct target *target);

@@ -10,6 +10,7 @@
 #include "daemon/apply.h"
 #include "daemon/census.h"
 #include "daemon/log.h"
+#include "daemon/means.h"
 #include "daemon/pid_rules.h"
 #include "daemon/publish.h"
 #include "daemon/visit.h"
@@ -100,7 +101,8 @@ static int stage_plan(struct core *core)
 			.pid = target_pid(target),
 			.map = &target->guest.map,
 			.hugepages = target->policy.hugepages,
-			.fold = target_wants_folds(target, core->active_group),
+			.fold = target_wants_folds(target, core->active_group) &&
+				!means_refused(core, target),
 			.release = must_release(core, target),
 			.vma_room = target->vma_room,
 		};
