@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
@@ -221,53 +220,4 @@ int process_exe_read(const struct host_root *root, pid_t pid, char **ret_path)
 		return -ENOMEM;
 	*ret_path = copy;
 	return 0;
-}
-
-/* path itself, or a cgroup that contains it; path is cut in the course. The root contains every
- * process, so it counts only for those that are directly in it. */
-static bool cgroup_or_ancestor_matches(char *path, const char *glob)
-{
-	for (;;) {
-		char *const slash = strrchr(path, '/');
-
-		/* systemd's escapes (\x2d) are part of the name, hence no escapes in the glob. */
-		if (fnmatch(glob, path, FNM_NOESCAPE) == 0)
-			return true;
-		if (!slash || slash == path)
-			return false;
-		*slash = '\0';
-	}
-}
-
-bool process_cgroup_match(const char *text, const char *glob)
-{
-	/* hierarchy:controllers:path */
-	while (*text) {
-		const size_t length = strcspn(text, "\n");
-		const char *const first = memchr(text, ':', length);
-		const char *const second =
-			first ? memchr(first + 1, ':', length - (size_t)(first + 1 - text)) : NULL;
-
-		if (second) {
-			char path[PATH_MAX];
-			const size_t bytes = length - (size_t)(second + 1 - text);
-
-			if (bytes > 0 && bytes < sizeof(path)) {
-				memcpy(path, second + 1, bytes);
-				path[bytes] = '\0';
-				if (cgroup_or_ancestor_matches(path, glob))
-					return true;
-			}
-		}
-		text += length + (text[length] == '\n');
-	}
-	return false;
-}
-
-int process_in_cgroup(const struct host_root *root, pid_t pid, const char *glob)
-{
-	_cleanup_free_ char *text = NULL;
-	const int r = host_root_read_process(root, pid, "cgroup", &text, NULL);
-
-	return r < 0 ? r : process_cgroup_match(text, glob);
 }

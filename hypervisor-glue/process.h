@@ -51,12 +51,6 @@ int process_list(const struct host_root *root, pid_t **ret_pids, size_t *ret_cou
 /* The executable's path without " (deleted)"; the caller frees it. */
 int process_exe_read(const struct host_root *root, pid_t pid, char **ret_path);
 
-/* Whether one of its cgroups (any hierarchy, v1 or v2), or a cgroup that contains one of them, has
- * a path that matches the glob; '*' spans slashes, a backslash is a backslash. 1, 0 or -errno. */
-int process_in_cgroup(const struct host_root *root, pid_t pid, const char *glob);
-/* The same over the text of /proc/PID/cgroup. */
-bool process_cgroup_match(const char *text, const char *glob);
-
 static inline bool process_id_equal(struct process_id a, struct process_id b)
 {
 	return a.pid == b.pid && a.start_ticks == b.start_ticks;

@@ -4,7 +4,6 @@
 #include "hypervisor-glue/host_memory.h"
 #include "hypervisor-glue/ksm.h"
 #include "hypervisor-glue/memcg.h"
-#include "hypervisor-glue/process.h"
 #include "tests/fuzz/fuzz.h"
 
 /* Cuts text at "\n=\n"; what stands behind it is the second text, perhaps empty. */
@@ -16,13 +15,6 @@ static char *cut_second(char *text)
 		return text + strlen(text);
 	border[1] = '\0';
 	return border + 3;
-}
-
-/* The glob is the operator's, so it is not fuzzed. */
-static void fuzz_cgroup_glob(char *text)
-{
-	(void)process_cgroup_match(text, "/system.slice/ci-*.service");
-	fuzz_check(!process_cgroup_match(text, "no cgroup begins like this"));
 }
 
 static void fuzz_memcg(char *text)
@@ -66,7 +58,6 @@ static void fuzz_ksm_stat(char *text)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const parsers[])(char *) = {
-		fuzz_cgroup_glob,
 		fuzz_memcg,
 		fuzz_room,
 		fuzz_meminfo,

@@ -79,52 +79,6 @@ static void test_stat_hostile_text_is_refused(void **state)
 	}
 }
 
-static void test_cgroup_glob_matches_the_cgroup_and_what_contains_it(void **state)
-{
-	static const char text[] = "9:name=systemd:/init.scope\n"
-				   "4:cpu,memory:/docker/0abc/sub\n"
-				   "0::/system.slice/ci-7\\x2d1.service/inner\n";
-	static const struct {
-		const char *glob;
-		bool matches;
-	} cases[] = {
-		{ "/init.scope", true },
-		{ "/docker/*", true },
-		{ "/docker", true },
-		{ "/docker/0abc", true },
-		{ "/docker/0ab", false },
-		{ "/system.slice/ci-*.service", true },
-		{ "/system.slice/ci-7\\x2d1.service", true },
-		{ "/system.slice/ci-8*.service", false },
-		{ "/", false },
-		{ "", false },
-		{ "*", true },
-		{ "inner", false },
-		{ "/init.scope\n", false },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		assert_int_equal(process_cgroup_match(text, cases[i].glob), cases[i].matches);
-	assert_true(process_cgroup_match("0::/\n", "/"));
-}
-
-static void test_cgroup_hostile_text_matches_nothing(void **state)
-{
-	static const char *const cases[] = { "", "\n", ":", "::", "0:", "0::\n", "a\nb\n", "0:/x" };
-	char *const endless = malloc(10000);
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		assert_false(process_cgroup_match(cases[i], "*"));
-	assert_non_null(endless);
-	memset(endless, '/', 9999);
-	memcpy(endless, "0::", 3);
-	endless[9999] = '\0';
-	assert_false(process_cgroup_match(endless, "*"));
-	free(endless);
-}
-
 static void test_list_holds_the_numbers_of_proc_in_order(void **state)
 {
 	struct fake_root fake;
@@ -232,32 +186,17 @@ static void test_impossible_pids_are_nobody(void **state)
 	host_root_done(&root);
 }
 
-static void test_own_cgroup_is_found(void **state)
-{
-	struct host_root root;
-
-	(void)state;
-	assert_int_equal(host_root_open("", &root), 0);
-	assert_int_equal(process_in_cgroup(&root, getpid(), "/*"), 1);
-	assert_int_equal(process_in_cgroup(&root, getpid(), "/no/such"), 0);
-	assert_int_equal(process_in_cgroup(&root, INT_MAX, "/*"), -ESRCH);
-	host_root_done(&root);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stat_of_a_plain_process_is_read),
 		cmocka_unit_test(test_stat_comm_may_hold_anything),
 		cmocka_unit_test(test_stat_hostile_text_is_refused),
-		cmocka_unit_test(test_cgroup_glob_matches_the_cgroup_and_what_contains_it),
-		cmocka_unit_test(test_cgroup_hostile_text_matches_nothing),
 		cmocka_unit_test(test_list_holds_the_numbers_of_proc_in_order),
 		cmocka_unit_test(test_exe_loses_its_deleted_mark),
 		cmocka_unit_test(test_open_process_is_alive_until_it_ends),
 		cmocka_unit_test(test_recycled_pid_is_another_process),
 		cmocka_unit_test(test_impossible_pids_are_nobody),
-		cmocka_unit_test(test_own_cgroup_is_found),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
