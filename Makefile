@@ -13,13 +13,15 @@ VERSION := 0.1.0
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
             -Wformat=2 -Wundef
+XML_CFLAGS := $(shell pkg-config --cflags libxml-2.0 2>/dev/null)
 CPPFLAGS += -D_GNU_SOURCE -I. -DPAGEFOLD_VERSION='"$(VERSION)"' \
-            -DPAGEFOLD_LIBEXECDIR='"$(PREFIX)/libexec/pagefold"'
+            -DPAGEFOLD_LIBEXECDIR='"$(PREFIX)/libexec/pagefold"' $(XML_CFLAGS)
 ALL_CFLAGS = -std=gnu11 $(OPTIMIZE) $(WARNINGS) $(SANITIZE) -pthread -MMD -MP $(CFLAGS)
 
 GLUE_LIBS    := -luring
+LIBVIRT_LIBS := -lvirt -lxml2
 HASHING_LIBS := -lxxhash
-DAEMON_LIBS  := -lsystemd -lmicrohttpd -ljansson -linih -lm $(HASHING_LIBS) $(GLUE_LIBS)
+DAEMON_LIBS  := -lsystemd -lmicrohttpd -ljansson -linih -lm $(LIBVIRT_LIBS) $(HASHING_LIBS) $(GLUE_LIBS)
 CLI_LIBS     := -lcurl-gnutls -ljansson -linih $(HASHING_LIBS) $(GLUE_LIBS)
 # The sanitizers bring an allocator of their own.
 ALLOCATOR    := $(if $(SANITIZE),,-ljemalloc)
@@ -36,6 +38,9 @@ GLUE_OBJS    := $(call objects,$(call sources,hypervisor-glue/*.c))
 ATTACH_OBJS  := $(call objects,$(call sources,hypervisor-glue/attach/*.c))
 DAEMON_OBJS  := $(call objects,$(filter-out daemon/main.c,$(call sources,daemon/*.c)))
 CLI_OBJS     := $(call objects,$(filter-out tools/pagefold/main.c,$(call sources,tools/pagefold/*.c)))
+# Archives: a program takes what it uses of them, so that the CLI loads no libvirt. In the order in which
+# each uses only those after it.
+LIBRARIES    := $(BUILD)/libglue.a $(BUILD)/libhashing.a $(BUILD)/libcommon.a
 UNIT_TESTS   := $(patsubst %.c,$(BUILD)/%,$(call sources,tests/unit/test_*.c))
 FUZZERS      := $(patsubst %.c,$(BUILD)/%,$(call sources,tests/fuzz/fuzz_*.c))
 TEST_HELPERS := $(patsubst %.c,$(BUILD)/%,$(call sources,tests/functional/helpers/*.c))
@@ -50,14 +55,21 @@ endif
 
 all: $(PROGRAMS) ## build the daemon, the CLI and the attach helper
 
-$(BUILD)/pagefoldd: $(BUILD)/daemon/main.o $(DAEMON_OBJS) $(GLUE_OBJS) $(HASHING_OBJS) $(COMMON_OBJS)
+$(BUILD)/libglue.a: $(GLUE_OBJS)
+$(BUILD)/libhashing.a: $(HASHING_OBJS)
+$(BUILD)/libcommon.a: $(COMMON_OBJS)
+$(LIBRARIES):
+	@rm -f $@
+	$(call quiet,AR)$(AR) rcs $@ $^
+
+$(BUILD)/pagefoldd: $(BUILD)/daemon/main.o $(DAEMON_OBJS) $(LIBRARIES)
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) $(ALLOCATOR)
 
 $(BUILD)/pagefold: $(BUILD)/tools/pagefold/main.o $(CLI_OBJS) \
-		$(patsubst %,$(BUILD)/daemon/%.o,$(CLI_DAEMON_MODULES)) $(GLUE_OBJS) $(HASHING_OBJS) $(COMMON_OBJS)
+		$(patsubst %,$(BUILD)/daemon/%.o,$(CLI_DAEMON_MODULES)) $(LIBRARIES)
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS)
 
-$(BUILD)/pagefold-attach: $(ATTACH_OBJS) $(COMMON_OBJS)
+$(BUILD)/pagefold-attach: $(ATTACH_OBJS) $(BUILD)/libcommon.a
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
 
 $(BUILD)/%.o: %.c
@@ -65,13 +77,18 @@ $(BUILD)/%.o: %.c
 	$(call quiet,CC)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
 # Every unit test links every module, so that a test can reach whatever it is about.
-$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(DAEMON_OBJS) $(CLI_OBJS) $(GLUE_OBJS) $(HASHING_OBJS) \
-		$(filter-out %/main.o,$(ATTACH_OBJS)) $(COMMON_OBJS)
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(DAEMON_OBJS) $(CLI_OBJS) \
+		$(filter-out %/main.o,$(ATTACH_OBJS)) $(LIBRARIES)
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) $(CLI_LIBS) -lcmocka
 
+# Static, which the sanitizers are not; and they are not what is tested.
 $(BUILD)/tests/functional/helpers/%: tests/functional/helpers/%.c
 	@mkdir -p $(@D)
-	$(call quiet,LINK)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -static -o $@ $<
+	$(call quiet,LINK)$(CC) $(CPPFLAGS) $(filter-out $(SANITIZE),$(ALL_CFLAGS)) -static -o $@ $<
+
+# The one helper that is made of what it tests.
+$(BUILD)/tests/functional/helpers/libvirt_probe: $(BUILD)/tests/functional/helpers/libvirt_probe.o $(LIBRARIES)
+	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -ljansson $(LIBVIRT_LIBS)
 
 install: all ## install below DESTDIR and PREFIX; starts and enables nothing
 	install -D -m 755 $(BUILD)/pagefoldd $(DESTDIR)$(PREFIX)/sbin/pagefoldd
@@ -112,8 +129,8 @@ fuzz: deps-test ## run each fuzzer for FUZZ_SECONDS
 
 fuzz-build: $(FUZZERS)
 
-$(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(DAEMON_OBJS) $(GLUE_OBJS) $(HASHING_OBJS) \
-		$(filter-out %/main.o,$(ATTACH_OBJS)) $(COMMON_OBJS)
+$(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(DAEMON_OBJS) $(filter-out %/main.o,$(ATTACH_OBJS)) \
+		$(LIBRARIES)
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS)
 
 bench: ## compare with ksmd flat out on real guests, side by side

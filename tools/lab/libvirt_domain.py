@@ -21,11 +21,12 @@ class Domain(AgentLine):
 
     nosharepages: as in the domain XML. mergeable=False: QEMU's own default is taken back behind
     libvirt's back, so that a domain without nosharepages leaves the host's KSM alone. policy: the
-    element in its persistent metadata. devices: more XML.
+    element in its persistent metadata. max_memory_mib: memory can be plugged in up to that. devices:
+    more XML.
     """
 
     def __init__(self, libvirtd, name, memory_mib=256, nosharepages=False, mergeable=True,
-                 policy=None, devices="", kernel_options=""):
+                 policy=None, max_memory_mib=None, devices="", kernel_options=""):
         super().__init__()
         self.name = name
         self.uuid = str(uuid.uuid4())
@@ -37,6 +38,7 @@ class Domain(AgentLine):
         self._nosharepages = nosharepages
         self._mergeable = mergeable
         self._policy = policy
+        self._max_memory_mib = max_memory_mib
         self._devices = devices
         self._kernel_options = kernel_options
 
@@ -44,6 +46,11 @@ class Domain(AgentLine):
         lines = self._directory / "lines" / self.name
         backing = "<memoryBacking><nosharepages/></memoryBacking>" if self._nosharepages else ""
         metadata = f"<metadata>{self._policy}</metadata>" if self._policy else ""
+        slots = numa = ""
+        if self._max_memory_mib:
+            slots = f"<maxMemory slots='8' unit='MiB'>{self._max_memory_mib}</maxMemory>"
+            numa = (f"<cpu><numa><cell id='0' cpus='0' memory='{self.memory_mib}' unit='MiB'/>"
+                    "</numa></cpu>")
         qemu = "" if self._mergeable else (
             "<qemu:commandline><qemu:arg value='-machine'/><qemu:arg value='mem-merge=off'/>"
             "</qemu:commandline>")
@@ -51,7 +58,7 @@ class Domain(AgentLine):
         return f"""
 <domain type='{kind}' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>{self.name}</name><uuid>{self.uuid}</uuid>{metadata}
-  <memory unit='MiB'>{self.memory_mib}</memory>{backing}
+  {slots}<memory unit='MiB'>{self.memory_mib}</memory>{backing}{numa}
   <vcpu>1</vcpu>
   <os>
     <type arch='x86_64' machine='pc'>hvm</type>

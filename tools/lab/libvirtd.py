@@ -35,6 +35,7 @@ STOP_SECONDS = 30
 VIRSH_SECONDS = 60
 # What it has learned of QEMU's capabilities holds for the next one too, which need not ask for seconds.
 CACHE = paths.BUILD / "libvirt-cache"
+HELPERS_DIR = "/usr/lib"
 KVM_DEVICE = Path("/dev/kvm")
 # Directory of ours: the one it stands for.
 COVERED = {"etc": Path("/etc"), "run": Path("/run"), "lib": Path("/var/lib"),
@@ -106,6 +107,7 @@ class Libvirtd:
     def _lay_out(self):
         for name in (*COVERED, "sockets", "boot", "lines"):
             (self.directory / name).mkdir()
+        shutil.copytree(ROOT / "usr/lib/libvirt", self.directory / "helpers/libvirt")
         for name in ("run", "lib", "log"):
             (self.directory / name / "libvirt").mkdir()
         if CACHE.exists():
@@ -152,6 +154,10 @@ class Libvirtd:
         if accel.name() == "tcg" and KVM_DEVICE.exists():
             # QEMU would fail on it, and libvirtd would try again each time that it is asked.
             commands.append(f"mount --bind '{self.directory}/boot/no-kvm' '{KVM_DEVICE}'")
+        # Its helpers, which it needs to save a domain to a file; the rest goes without them.
+        helpers = self.directory / "helpers"
+        commands.append(f"{{ mount -t overlay -o lowerdir='{helpers}':{HELPERS_DIR} none "
+                        f"{HELPERS_DIR} 2>/dev/null || :; }}")
         return " && ".join(commands)
 
     def start(self):
