@@ -40,7 +40,7 @@ def run(program, *arguments):
 
 
 def commands():
-    return run("pagefold", "--list-commands").split("\n")[:-1]
+    return [line.split("\t")[0] for line in run("pagefold", "--list-commands").splitlines()]
 
 
 def options_of(help_text):
