@@ -46,8 +46,8 @@ def test_demo_says_what_came_back_and_the_kernel_agrees(demo):
     assert abs(int(CHECK.search(output).group(1)) - int(reclaimed)) <= int(reclaimed) / 20
 
 
-@pytest.mark.parametrize("line", ["booting", "each writes", "starting pagefoldd", "pass 1:",
-                                  "pass 2:"])
+# After a second pass the demo may be over before it can be interrupted.
+@pytest.mark.parametrize("line", ["booting", "each writes", "starting pagefoldd", "pass 1:"])
 def test_demo_interrupted_leaves_nothing_behind(demo, tmp_path, line):
     before = ksm.knobs()
     process = demo()
