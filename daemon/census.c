@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "daemon/groups.h"
 #include "hashing/twin_index.h"
 
 /* Another group must promise a quarter more before it takes the active group's place. */
@@ -98,33 +99,6 @@ static int group_count(
 	return error ? error : electorate_count(&electorate, ret_saveable_bytes);
 }
 
-static bool group_has_marks(const struct core *core, const char *group)
-{
-	for (size_t i = 0; i < core->registry.count; i++)
-		if (!strcmp(core->registry.targets[i]->policy.group, group) &&
-			target_has_marks(core->registry.targets[i]))
-			return true;
-	return false;
-}
-
-static bool group_wants_folds(const struct core *core, const char *group)
-{
-	for (size_t i = 0; i < core->registry.count; i++)
-		if (target_wants_folds(core->registry.targets[i], group))
-			return true;
-	return false;
-}
-
-/* The first target of each group stands for it. */
-static bool is_group_leader(const struct core *core, size_t index)
-{
-	for (size_t i = 0; i < index; i++)
-		if (!strcmp(core->registry.targets[i]->policy.group,
-			    core->registry.targets[index]->policy.group))
-			return false;
-	return true;
-}
-
 /* Whether those of the group that fold are all that were counted for it. */
 static bool group_folds_whole(const struct core *core, const char *group)
 {
@@ -155,24 +129,6 @@ static int group_saveable(struct core *core, const char *group, uint64_t *ret_by
 	return group_wants_folds(core, group) ? group_count_folding(core, group, ret_bytes) : 0;
 }
 
-static void group_activate(struct core *core, const char *group)
-{
-	snprintf(core->active_group, sizeof(core->active_group), "%s", group);
-}
-
-/* Also where the address space of its VMs cannot be read for the moment. */
-static bool group_is_asked_for(const struct core *core, const char *group)
-{
-	for (size_t i = 0; i < core->registry.count; i++) {
-		const struct target *target = core->registry.targets[i];
-
-		if (target->policy.mode == MODE_MERGE && !target->held &&
-			!strcmp(target->policy.group, group))
-			return true;
-	}
-	return false;
-}
-
 /* active-group = auto: the group that saves most. A group with folds keeps its place as long as one of its
  * VMs is asked for. */
 static int group_choose(struct core *core)
@@ -201,25 +157,8 @@ static int group_choose(struct core *core)
 	if (!error && winner &&
 		(!group_wants_folds(core, core->active_group) ||
 			best * 100 > current * HYSTERESIS_PERCENT))
-		group_activate(core, winner);
+		group_switch(core, winner);
 	return error;
-}
-
-/* active-group = NAME: as soon as no other group has anything marked. */
-static void group_follow_config(struct core *core)
-{
-	const char *wanted = core->config.active_group;
-
-	if (!strcmp(core->active_group, wanted))
-		return;
-	if (core->active_group[0] && group_has_marks(core, core->active_group)) {
-		sentences_add(&core->warnings,
-			"group %s stays active: memory of its VMs is still folded, and only one group may "
-			"be; release them (pagefold release VM), then group %s takes over",
-			core->active_group, wanted);
-		return;
-	}
-	group_activate(core, wanted);
 }
 
 int census_take(struct core *core)
@@ -235,9 +174,7 @@ int census_take(struct core *core)
 	}
 	if (error)
 		return error;
-	if (core->config.active_group[0])
-		group_follow_config(core);
-	else
+	if (!core->config.active_group[0])
 		error = group_choose(core);
 	if (!error && core->active_group[0])
 		error = group_count_folding(core, core->active_group, &saveable_bytes);

@@ -9,6 +9,7 @@
 #include "daemon/account.h"
 #include "daemon/apply.h"
 #include "daemon/census.h"
+#include "daemon/groups.h"
 #include "daemon/log.h"
 #include "daemon/means.h"
 #include "daemon/pid_rules.h"
@@ -151,6 +152,7 @@ int pass_run(struct core *core, publish_fn publish, void *arg)
 	if (!error && !core->paused)
 		error = visit_due(core);
 	if (!error && !core->paused && !interrupt_raised(core->interrupt)) {
+		groups_follow_config(core);
 		if (core->index_stale)
 			error = census_take(core);
 		if (!error)

@@ -87,7 +87,7 @@ static uint64_t extent_need_bytes(
 	return (EXTENT_PAGES - own) * PAGE_BYTES;
 }
 
-static uint64_t target_need_bytes(const struct core *core, struct target *target)
+uint64_t release_need_bytes(const struct core *core, struct target *target)
 {
 	uint64_t need = 0;
 
@@ -186,7 +186,7 @@ int release_target(struct core *core, struct target *target, bool force, char **
 	}
 	if (!force)
 		error = release_headroom(core, target_pid(target),
-			target_need_bytes(core, target), ret_reason);
+			release_need_bytes(core, target), ret_reason);
 	if (!error)
 		error = release_extents(core, target, force, ret_reason);
 	if (error && !*ret_reason)

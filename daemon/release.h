@@ -18,6 +18,9 @@
 int release_headroom(
 	const struct core *core, pid_t pid, uint64_t need_bytes, char **ret_reason);
 
+/* What giving back all that we folded in the target takes. */
+uint64_t release_need_bytes(const struct core *core, struct target *target);
+
 /*
  * Un-marks everything we marked in the target and puts its huge-page advice back; huge pages that folding
  * broke are rebuilt where the kernel can. force skips the headroom check. 0, or -errno and one sentence in

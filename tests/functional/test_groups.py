@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Trust groups, and what a change of mode or group does to what is folded."""
 
+import threading
+
 import pytest
 
 import scene
+from scene import memory_cgroup  # noqa: F401
 from lab import host, marks
 from lab.daemon import merge_policy
 
@@ -40,27 +43,68 @@ def test_the_group_that_saves_most_is_active_by_itself():
             assert not any(marks.mergeable(process.pid) for process in red)
 
 
-def test_switch_of_the_active_group_waits_until_the_old_one_is_released():
+class FrameWatch(threading.Thread):
+    """Looks all along which frames processes of two groups hold. `shared` is what both ever held at one
+    look, the kernel's zero page apart: it tells a process nothing but that its own page is zero."""
+
+    def __init__(self, red, blue):
+        super().__init__(daemon=True)
+        self.groups = ([process.pid for process in red], [process.pid for process in blue])
+        self.looks, self.shared, self.ended = 0, set(), threading.Event()
+
+    def run(self):
+        while not self.ended.is_set():
+            red, blue = (set().union(*map(marks.frames, pids)) for pids in self.groups)
+            self.shared |= red & blue
+            self.looks += 1
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_exception):
+        self.ended.set()
+        self.join()
+
+
+def test_switch_of_the_active_group_never_shares_a_frame_across_groups():
+    with scene.pair() as red, scene.pair() as blue, FrameWatch(red, blue) as watch, \
+            scene.pagefoldd(policies=two_groups(red, blue), config={"active-group": "red"}) as daemon:
+        for group, folded, released in (("red", red, blue), ("blue", blue, red), ("red", red, blue)):
+            daemon.write_config({**scene.EAGER, "active-group": group})
+            daemon.reload()
+            scene.wait_folded(daemon, *folded)
+            status = daemon.status()
+            assert status["host"]["active_group"] == group and not status["host"]["warnings"]
+            for process in released:
+                scene.wait_state(daemon, process, "waiting", f"not the active one ({group})")
+                assert not marks.mergeable(process.pid) and marks.ksm_bytes(process.pid) == 0
+        watch.ended.set()
+        watch.join()
+        assert watch.looks > 20
+        assert not watch.shared
+
+
+def test_switch_of_the_active_group_is_refused_where_the_folds_do_not_fit(memory_cgroup):
+    directory, limit = memory_cgroup
     with scene.pair() as red, scene.pair() as blue, \
             scene.pagefoldd(policies=two_groups(red, blue), config={"active-group": "red"}) as daemon:
         scene.wait_folded(daemon, *red)
+        # What is folded is charged to nobody here: only what comes back would be.
+        (directory / "cgroup.procs").write_text(str(red[0].pid))
+        limit.write_text(str(1 << 20))
         daemon.write_config({**scene.EAGER, "active-group": "blue"})
         daemon.reload()
         status = daemon.wait_for(lambda status: status["host"]["warnings"])
         assert "group red stays active" in status["host"]["warnings"][0]
-        assert "pagefold release" in status["host"]["warnings"][0]
+        assert "MiB" in status["host"]["warnings"][0]
         daemon.wait_passes(2)
         scene.wait_folded(daemon, *red)
+        assert daemon.status()["host"]["warnings"], "it is still so, and still said"
         assert not any(marks.mergeable(process.pid) for process in blue)
-        # As the sentence says.
-        for process in red:
-            assert daemon.cli_run("release", f"pid:{process.pid}").returncode == 0
+        limit.write_text("-1" if "limit_in_bytes" in limit.name else "max")
         scene.wait_folded(daemon, *blue)
-        status = daemon.status()
-        assert status["host"]["active_group"] == "blue" and not status["host"]["warnings"]
-        for process in red:
-            scene.wait_state(daemon, process, "released", "pagefold set")
-            assert not marks.mergeable(process.pid)
+        assert daemon.status()["host"]["active_group"] == "blue"
 
 
 def test_target_that_changes_its_group_is_released_first():

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "daemon/census.h"
 
+#include "daemon/groups.h"
 #include "tests/unit/made_core.h"
 
 static struct core core;
@@ -28,6 +29,7 @@ static struct target *add(pid_t pid, const char *group, unsigned pages, uint64_t
 
 static void take(void)
 {
+	groups_follow_config(&core);
 	core.index_stale = true;
 	assert_int_equal(census_take(&core), 0);
 	assert_false(core.index_stale);
@@ -159,11 +161,14 @@ static void test_census_a_group_with_folds_keeps_its_place(void **state)
 	web1->mapped = false;
 	take();
 	assert_string_equal(core.active_group, "web");
-	/* But not once nobody asks for it any more. */
+	/* But not once nobody asks for it any more, if what it folded fits in memory. */
+	assert_int_equal(host_root_open("", &core.root), 0);
 	web1->mapped = true;
 	web1->policy.mode = MODE_OBSERVE;
 	take();
 	assert_string_equal(core.active_group, "db");
+	host_root_done(&core.root);
+	core.root = (struct host_root){ -1, -1, -1 };
 }
 
 static void test_census_follows_a_configured_group(void **state)

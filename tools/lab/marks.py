@@ -1,10 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is marked and shared in a process, by the kernel's word and by a daemon's record."""
 
+import array
+import contextlib
+import ctypes
+import functools
 import json
+import mmap
+import os
+import struct
 from pathlib import Path
 
 from lab import host
+
+# Documentation/admin-guide/mm/pagemap.rst
+PRESENT, FILE, PFN = 1 << 63, 1 << 61, (1 << 55) - 1
 
 
 def _joined(ranges):
@@ -40,6 +50,35 @@ def huge_page_advice(pid, start, length):
 def ksm_bytes(pid):
     """Memory of that process in pages of KSM, however few share them."""
     return sum(vma.get("KSM", 0) for vma in host.vmas(pid))
+
+
+def frames(pid):
+    """The numbers of the frames it has mapped, but for the kernel's zero page; none once it has ended."""
+    numbers = set()
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/pagemap", "rb", buffering=0) as pagemap:
+        for vma in host.vmas(pid):
+            if vma["start"] >= 1 << 63:
+                continue # [vsyscall]
+            entries = array.array("Q")
+            pages = (vma["end"] - vma["start"]) // host.PAGE
+            entries.frombytes(os.pread(pagemap.fileno(), 8 * pages, vma["start"] // host.PAGE * 8))
+            numbers.update(entry & PFN for entry in entries if entry & PRESENT and not entry & FILE)
+    return numbers - {0, _zero_frame()}
+
+
+@functools.cache
+def _zero_frame():
+    """Read of a page that nobody has written."""
+    page = mmap.mmap(-1, host.PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    try:
+        assert page[0] == 0
+        address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+        with open("/proc/self/pagemap", "rb", buffering=0) as pagemap:
+            entry, = struct.unpack("Q", os.pread(pagemap.fileno(), 8, address // host.PAGE * 8))
+        return entry & PFN
+    finally:
+        del address
+        page.close()
 
 
 def private_bytes(*pids):
