@@ -45,10 +45,10 @@ struct api_backend {
 	struct snapshot *(*snapshot)(void *backend); /* a reference to the newest one, never NULL */
 	/* Queues the request; done(token, ...) follows later, exactly once. -EBUSY: queue full. */
 	int (*submit)(void *backend, const struct api_request *request, api_done_fn done, void *token);
-	/* PUT /v1/vms/NAME/policy. Quick: writes a policy file and wakes the pass. *ret_message may stay
-	 * NULL; on failure it says why, on success where the policy is kept. The API frees it. */
-	int (*set_policy)(void *backend, const struct snapshot_vm *vm, const struct policy *policy,
-		char **ret_message);
+	/* PUT /v1/vms/NAME/policy: into libvirt's metadata or a policy file. done(token, ...) follows,
+	 * exactly once, perhaps before this returns; its message says where the policy is kept, or why not. */
+	void (*set_policy)(void *backend, const struct snapshot_vm *vm, const struct policy *policy,
+		api_done_fn done, void *token);
 	void *data;
 };
 

@@ -120,9 +120,16 @@ static struct api_reply outcome_reply(const struct api_outcome *outcome)
 		json_pack("{si so}", "schema", API_SCHEMA, "message", json_text(outcome->message)));
 }
 
+static struct api_reply call_reply(struct api_call *call)
+{
+	return call->reply && !call->outcome.error ? call->reply(call)
+						   : outcome_reply(&call->outcome);
+}
+
 static void call_free(struct api_call *call)
 {
 	free(call->outcome.message);
+	snapshot_unref(call->snapshot);
 	free(call);
 }
 
@@ -161,19 +168,33 @@ static void on_done(void *token, struct api_outcome outcome)
 		call_free(call);
 }
 
-struct api_reply api_call_submit(struct api_call *call, const struct api_request *request)
+/* Before the backend is asked, since its done() resumes it. */
+static void call_suspend(struct api_call *call)
 {
-	struct api *api = call->api;
-	int r;
-
-	/* First, since done() resumes it. */
 	MHD_suspend_connection(call->connection);
 	call->pending = true;
-	call->next = api->pending;
-	api->pending = call;
-	r = api->backend.submit(api->backend.data, request, on_done, call);
+	call->next = call->api->pending;
+	call->api->pending = call;
+}
+
+struct api_reply api_call_submit(struct api_call *call, const struct api_request *request)
+{
+	const struct api_backend *backend = &call->api->backend;
+	int r;
+
+	call_suspend(call);
+	r = backend->submit(backend->data, request, on_done, call);
 	if (r < 0)
 		on_done(call, (struct api_outcome){ .error = r });
+	return (struct api_reply){ .status = 0 };
+}
+
+struct api_reply api_call_set_policy(struct api_call *call)
+{
+	const struct api_backend *backend = &call->api->backend;
+
+	call_suspend(call);
+	backend->set_policy(backend->data, call->vm, &call->policy, on_done, call);
 	return (struct api_reply){ .status = 0 };
 }
 
@@ -315,7 +336,7 @@ enum MHD_Result api_call_step(void *api, struct MHD_Connection *connection, cons
 	if (*upload_data_size > 0)
 		return take_body(call, upload_data, upload_data_size);
 	if (call->have_outcome)
-		reply = outcome_reply(&call->outcome);
+		reply = call_reply(call);
 	else if (call->body_dropped > 0)
 		reply = body_too_large();
 	else

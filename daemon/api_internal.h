@@ -46,6 +46,12 @@ struct api_call {
 	size_t body_length, body_dropped; /* dropped: beyond API_BODY_MAX */
 	bool pending, have_outcome;
 	struct api_outcome outcome;
+	/* Makes the reply of a call that waited; NULL: the outcome's message. */
+	struct api_reply (*reply)(struct api_call *call);
+	/* of a PUT of a policy, while it waits: */
+	struct snapshot *snapshot;
+	const struct snapshot_vm *vm;
+	struct policy policy;
 	struct api_call *next; /* of the pending ones */
 };
 
@@ -86,6 +92,8 @@ void api_call_completed(void *api, struct MHD_Connection *connection, void **cal
 	enum MHD_RequestTerminationCode why);
 /* Hands the request to the backend; the reply comes when that is done. */
 struct api_reply api_call_submit(struct api_call *call, const struct api_request *request);
+/* The same for call->policy of call->vm. */
+struct api_reply api_call_set_policy(struct api_call *call);
 /* Answers a call that waits. Takes the outcome. */
 void api_call_finish(struct api_call *call, struct api_outcome outcome);
 struct api_reply api_reply_json(unsigned status, json_t *body);

@@ -172,30 +172,33 @@ static struct api_reply get_policy(struct api_call *call)
 	return api_reply_json(MHD_HTTP_OK, policy_json(vm, &policy));
 }
 
+static struct api_reply policy_was_set(struct api_call *call)
+{
+	struct api_reply reply;
+
+	remember_policy(call->api, call->snapshot, call->vm->pid, &call->policy);
+	reply = api_reply_json(MHD_HTTP_OK, policy_json(call->vm, &call->policy));
+	if (reply.body)
+		(void)json_object_set_new(
+			reply.body, "message", json_text(call->outcome.message));
+	return reply;
+}
+
 static struct api_reply put_policy(struct api_call *call)
 {
-	const struct api_backend *backend = &call->api->backend;
 	_cleanup_snapshot_ struct snapshot *snapshot = newest_snapshot(call);
-	_cleanup_free_ char *message = NULL;
 	char reason[API_REASON_BYTES];
 	struct api_reply reply;
-	const struct snapshot_vm *vm = find_vm(call, snapshot, &reply);
-	struct policy policy;
-	int r;
 
-	if (!vm)
+	call->vm = find_vm(call, snapshot, &reply);
+	if (!call->vm)
 		return reply;
-	policy = current_policy(call->api, snapshot, vm);
-	if (api_policy_merge(call->body, call->body_length, &policy, reason) < 0)
+	call->policy = current_policy(call->api, snapshot, call->vm);
+	if (api_policy_merge(call->body, call->body_length, &call->policy, reason) < 0)
 		return api_reply_error(MHD_HTTP_BAD_REQUEST, "%s", reason);
-	r = backend->set_policy(backend->data, vm, &policy, &message);
-	if (r < 0)
-		return api_reply_error(MHD_HTTP_CONFLICT, "%s", message ? message : strerror(-r));
-	remember_policy(call->api, snapshot, vm->pid, &policy);
-	reply = api_reply_json(MHD_HTTP_OK, policy_json(vm, &policy));
-	if (reply.body)
-		(void)json_object_set_new(reply.body, "message", json_text(message));
-	return reply;
+	call->snapshot = steal_pointer(&snapshot);
+	call->reply = policy_was_set;
+	return api_call_set_policy(call);
 }
 
 static struct api_reply post_release(struct api_call *call)

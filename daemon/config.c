@@ -164,14 +164,15 @@ static int set_ksm_owner(
 		item->value);
 }
 
-static int set_libvirt_uri(
-	_unused_ struct config *config, const struct ini_item *item, char reason[INI_REASON_BYTES])
+static int set_libvirt_uri(struct config *config, const struct ini_item *item,
+	_unused_ char reason[INI_REASON_BYTES])
 {
-	if (*item->value)
-		return refuse(reason,
-			"libvirt-uri=%.100s: the connection to libvirt comes with a later version; "
-			"leave it empty (libvirt's domains are found in /proc)",
-			item->value);
+	char *uri = strdup(item->value);
+
+	if (!uri)
+		return -ENOMEM;
+	free(config->libvirt_uri);
+	config->libvirt_uri = uri;
 	return 0;
 }
 
@@ -249,8 +250,9 @@ static int config_init(struct config *config)
 		.hook = HOOK_AUTO,
 		.ksm_owner = KSM_OWNER_AUTO,
 		.policy_dir = strdup("/etc/pagefold/policy.d"),
+		.libvirt_uri = strdup("qemu:///system"),
 	};
-	return config->policy_dir ? 0 : -ENOMEM;
+	return config->policy_dir && config->libvirt_uri ? 0 : -ENOMEM;
 }
 
 int config_load(const char *path, bool must_exist, struct config *ret, char **ret_error)
@@ -280,5 +282,6 @@ int config_load(const char *path, bool must_exist, struct config *ret, char **re
 void config_done(struct config *config)
 {
 	free(config->policy_dir);
+	free(config->libvirt_uri);
 	*config = (struct config){ 0 };
 }

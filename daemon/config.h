@@ -27,6 +27,7 @@ struct config {
 	bool take_over;
 	enum ksm_owner ksm_owner;
 	char *policy_dir;
+	char *libvirt_uri; /* one or more, separated by blanks or commas; "": none */
 };
 
 /*

@@ -14,6 +14,7 @@
 #include "daemon/driver.h"
 #include "daemon/features.h"
 #include "daemon/interrupt.h"
+#include "daemon/links.h"
 #include "daemon/plan.h"
 #include "daemon/policy.h"
 #include "daemon/registry.h"
@@ -33,6 +34,7 @@ struct core {
 	struct features features;
 	const char *state_dir;
 	const char *attach_helper;
+	struct links *links; /* what the libvirts say; thread-safe */
 	struct interrupt *interrupt;
 	bool once;
 

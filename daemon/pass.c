@@ -22,10 +22,10 @@
 
 static int stage_discover(struct core *core)
 {
+	_cleanup_(links_tables_done) struct links_tables libvirt = { 0 };
 	const struct registry_sources sources = {
 		.root = &core->root,
-		.policies = &core->policies,
-		.default_mode = core->config.default_mode,
+		.policies = { &core->policies, &libvirt, core->config.default_mode },
 		.allow_pagemap_scan = core->features.have[FEATURE_PAGEMAP_SCAN],
 		.recorded = &core->recorded,
 	};
@@ -35,11 +35,19 @@ static int stage_discover(struct core *core)
 
 	sentences_clear(&core->warnings);
 	sentences_clear(&core->blocked_by);
+	error = links_tables(core->links, &libvirt);
+	if (error)
+		return error;
+	for (size_t i = 0; i < libvirt.count; i++)
+		if (libvirt.tables[i]->trouble)
+			sentences_add(&core->warnings, "%s", libvirt.tables[i]->trouble);
 	pid_rules_check(&core->policies, &core->root, &core->warnings);
 	error = registry_refresh(&core->registry, &sources, &trouble);
 	if (trouble)
 		sentences_add(&core->warnings, "%s", trouble);
 	core->index_stale = core->index_stale || core->registry.count != known;
+	for (size_t i = 0; i < core->registry.count; i++)
+		core->index_stale = core->index_stale || core->registry.targets[i]->policy_is_new;
 	driver_survey(&core->driver, &core->root, core->config.ksm_owner);
 	if (thp_mode_read(&core->root, &core->thp_mode) < 0)
 		core->thp_mode = THP_NEVER; /* compiled out */

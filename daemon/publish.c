@@ -111,6 +111,13 @@ static void target_judge(const struct core *core, struct target *target)
 		free(target->reason);
 		target->reason = guest_ineligible_text(&target->guest);
 	}
+	if (target->policy_unknown)
+		text_set(&target->reason,
+			"libvirt does not answer, so nothing new is done with its domains");
+	if (target->nosharepages)
+		text_set(&target->reason, "its domain XML forbids sharing (<nosharepages/>)");
+	if (target->policy_error)
+		text_set(&target->reason, "%s", target->policy_error);
 	if (target->trouble)
 		text_set(&target->reason, "%s", target->trouble);
 }

@@ -98,66 +98,6 @@ void registry_done(struct registry *registry)
 	*registry = (struct registry){ 0 };
 }
 
-/* What a policy may be matched by. The strings are the caller's to free. */
-struct subject_texts {
-	char *exe, *cgroups;
-};
-
-static void subject_texts_done(struct subject_texts *texts)
-{
-	free(texts->exe);
-	free(texts->cgroups);
-}
-
-static void subject_texts_read(const struct host_root *root, pid_t pid, struct subject_texts *ret)
-{
-	*ret = (struct subject_texts){ 0 };
-	if (process_exe_read(root, pid, &ret->exe) < 0)
-		ret->exe = NULL;
-	if (host_root_read_process(root, pid, "cgroup", &ret->cgroups, NULL) < 0)
-		ret->cgroups = NULL;
-}
-
-static const struct policy_rule *policy_find(const struct registry_sources *sources, pid_t pid,
-	const struct guest *guest, const struct subject_texts *texts)
-{
-	const struct policy_subject subject = {
-		.is_vm = guest && guest->is_vm,
-		.pid = pid,
-		.name = guest && guest->is_vm ? guest->vmm.cmdline.name : NULL,
-		.uuid = guest && guest->is_vm ? guest->vmm.cmdline.uuid : NULL,
-		.exe = texts->exe,
-		.cgroups = texts->cgroups,
-	};
-
-	return policy_set_find(sources->policies, &subject);
-}
-
-static void target_take_policy(
-	struct target *target, const struct policy_rule *rule, enum policy_mode default_mode)
-{
-	const enum policy_hook hook_before = target->policy.hook;
-	_cleanup_free_ char *text = NULL;
-
-	if (rule) {
-		target->policy = rule->policy;
-		if (!rule->mode_given)
-			target->policy.mode = default_mode;
-		text_set(&target->policy_source, "%s:%u", rule->file, rule->line);
-	} else {
-		policy_init(&target->policy, default_mode);
-		text_set(&target->policy_source, "default-mode");
-	}
-	if (target->policy.hook != hook_before) {
-		/* What stood in the way of the other one says nothing of this one. */
-		target->hook_reason[0] = '\0';
-		target->hook_retry_ns = 0;
-	}
-	text = target_policy_text(&target->policy);
-	if (target->held && text && target->held_policy && strcmp(text, target->held_policy))
-		target_end_hold(target);
-}
-
 /* Opens a process that is new to us and takes over what an earlier daemon recorded of it. */
 static int target_discover(struct registry *registry, const struct registry_sources *sources,
 	pid_t pid, struct target **ret)
@@ -198,29 +138,28 @@ static bool is_the_same(const struct target *target)
 static int process_refresh(struct registry *registry, const struct registry_sources *sources,
 	pid_t pid, bool is_vm)
 {
-	_cleanup_(subject_texts_done) struct subject_texts texts;
+	_cleanup_(policy_texts_done) struct policy_texts texts;
 	struct target *target = registry_find(registry, pid);
-	const struct policy_rule *rule;
+	bool named;
 	int error;
 
 	if (target && !is_the_same(target)) {
 		registry_drop(registry, target);
 		target = NULL;
 	}
-	subject_texts_read(sources->root, pid, &texts);
+	policy_texts_read(sources->root, pid, &texts);
 	if (!target) {
 		if (!is_vm && !texts.exe)
 			return 0; /* a kernel thread, or gone */
-		rule = is_vm ? NULL : policy_find(sources, pid, NULL, &texts);
-		if (!is_vm && !rule && !state_find_pid(sources->recorded, pid))
+		if (!is_vm && !policy_choice_rule(&sources->policies, pid, &texts) &&
+			!state_find_pid(sources->recorded, pid))
 			return 0;
 		error = target_discover(registry, sources, pid, &target);
 		if (error)
 			return error;
 	}
-	rule = policy_find(sources, pid, &target->guest, &texts);
-	target_take_policy(target, rule, target->guest.is_vm || rule ? sources->default_mode : MODE_OFF);
-	target->present = target->guest.is_vm || rule || target_has_marks(target);
+	named = policy_choose(&sources->policies, &texts, target);
+	target->present = target->guest.is_vm || named || target_has_marks(target);
 	return 0;
 }
 
@@ -259,7 +198,7 @@ static int processes_refresh(
 	size_t count;
 	int error;
 
-	if (!policy_set_wants_processes(sources->policies) && !sources->recorded->target_count &&
+	if (!policy_set_wants_processes(sources->policies.files) && !sources->recorded->target_count &&
 		!registry_misses_any(registry))
 		return 0;
 	error = process_list(sources->root, &pids, &count);

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/policy.h"
+#include "daemon/policy_choice.h"
 #include "daemon/state.h"
 #include "daemon/target.h"
 
@@ -23,8 +23,7 @@ struct registry {
 
 struct registry_sources {
 	const struct host_root *root;
-	const struct policy_set *policies;
-	enum policy_mode default_mode;
+	struct policy_sources policies;
 	bool allow_pagemap_scan;
 	struct state *recorded; /* what an earlier daemon marked; what is adopted leaves it */
 };

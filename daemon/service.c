@@ -19,7 +19,9 @@
 #include "daemon/api.h"
 #include "daemon/config.h"
 #include "daemon/core.h"
+#include "daemon/links.h"
 #include "daemon/log.h"
+#include "daemon/policy_setter.h"
 #include "daemon/worker.h"
 
 struct service {
@@ -28,6 +30,8 @@ struct service {
 	struct interrupt interrupt;
 	struct core core;
 	struct worker *worker;
+	struct links *links;
+	struct policy_setter *setter;
 	struct api *api;
 	char *attach_helper, *socket_path;
 	char *policy_dir; /* the main thread's own copy: core belongs to the pass thread */
@@ -83,6 +87,8 @@ static int service_reload(struct service *service)
 		return error;
 	error = service_remember(service, &config);
 	if (!error)
+		error = links_configure(service->links, config.libvirt_uri);
+	if (!error)
 		error = worker_reload(service->worker, &config, &policies);
 	return error;
 }
@@ -100,33 +106,38 @@ static int backend_submit(
 	return worker_submit(((struct service *)data)->worker, request, done, token);
 }
 
+static void backend_set_policy(void *data, const struct snapshot_vm *vm,
+	const struct policy *policy, api_done_fn done, void *token)
+{
+	struct service *service = data;
+	struct snapshot *snapshot = backend_snapshot(service);
+	const struct policy_subject subject = snapshot_subject(snapshot, vm);
+
+	policy_setter_set(service->setter, service->policy_dir, &subject, policy, done, token);
+	snapshot_unref(snapshot);
+}
+
+/* ---- what a policy that was set brings about ---- */
+
+static int setter_reload(void *data)
+{
+	return service_reload(data);
+}
+
 /* For what nobody waits for. */
 static void on_done(void *token _unused_, struct api_outcome outcome)
 {
 	free(outcome.message);
 }
 
-static int backend_set_policy(void *data, const struct snapshot_vm *vm,
-	const struct policy *policy, char **ret_message)
+static void setter_was_set(void *data, pid_t pid)
 {
+	const struct api_request request = { .command = API_END_HOLD, .pid = pid };
 	struct service *service = data;
-	struct snapshot *snapshot = backend_snapshot(service);
-	const struct policy_subject subject = snapshot_subject(snapshot, vm);
-	struct policy_target target;
-	int error;
 
-	policy_target_of(&subject, &target);
-	snapshot_unref(snapshot);
-	error = policy_file_set(
-		service->policy_dir, target.section, target.match, policy, ret_message);
-	if (!error)
-		error = service_reload(service);
-	if (!error)
-		error = worker_submit(service->worker,
-			&(struct api_request){ .command = API_END_HOLD, .pid = vm->pid }, on_done, NULL);
-	if (!error && asprintf(ret_message, "Kept in %s/00-set.conf.", service->policy_dir) < 0)
-		*ret_message = NULL;
-	return error;
+	if (worker_submit(service->worker, &request, on_done, NULL) < 0)
+		log_warning("process %d: its policy is set, but it stays released until that changes",
+			(int)pid);
 }
 
 /* ---- events ---- */
@@ -276,12 +287,24 @@ static int state_dir_lock(struct service *service)
 	return error;
 }
 
+static void on_libvirt_changed(void *data)
+{
+	struct service *service = data;
+
+	worker_news(service->worker);
+}
+
 static int core_start(struct service *service)
 {
+	const struct libvirt_link_events events = { on_libvirt_changed, service };
 	const struct options *options = service->options;
 	struct core *core = &service->core;
 	int error;
 
+	service->links = links_new(&events);
+	if (!service->links)
+		return -ENOMEM;
+	core->links = service->links;
 	error = configuration_load(options, &core->config, &core->policies);
 	if (error)
 		return error;
@@ -322,22 +345,45 @@ static int api_open(struct service *service)
 	return error;
 }
 
-static int service_loop(struct service *service)
+/* With the pass thread running: opens what talks to others, and serves until told to end. */
+static int service_serve(struct service *service, const char *libvirt_uri)
 {
+	const struct policy_setter_host host = {
+		.reload = setter_reload,
+		.was_set = setter_was_set,
+		.data = service,
+	};
 	int error;
 
+	error = links_configure(service->links, libvirt_uri);
+	if (!error)
+		error = policy_setter_new(service->event, service->links, &host, &service->setter);
+	if (!error)
+		error = events_add(service);
+	if (!error)
+		error = api_open(service);
+	if (error)
+		return error;
+	(void)sd_notify(0, "READY=1");
+	log_info("pagefoldd " PAGEFOLD_VERSION " ready, %s", service->socket_path);
+	return sd_event_loop(service->event);
+}
+
+static int service_loop(struct service *service)
+{
+	/* The pass thread owns the configuration from its start on. */
+	_cleanup_free_ char *libvirt_uri = strdup(service->core.config.libvirt_uri);
+	int error;
+
+	if (!libvirt_uri)
+		return -ENOMEM;
 	error = worker_start(&service->core, &service->worker);
 	if (error)
 		return error;
-	error = events_add(service);
-	if (!error)
-		error = api_open(service);
-	if (!error) {
-		(void)sd_notify(0, "READY=1");
-		log_info("pagefoldd " PAGEFOLD_VERSION " ready, %s", service->socket_path);
-		error = sd_event_loop(service->event);
-	}
+	error = service_serve(service, libvirt_uri);
+	(void)links_configure(service->links, "");
 	worker_stop(service->worker);
+	policy_setter_free(service->setter);
 	api_stop(service->api);
 	return error;
 }
@@ -362,6 +408,7 @@ static int service_start(struct service *service)
 		return error;
 	error = service_loop(service);
 	core_close(&service->core);
+	links_free(service->links);
 	return error;
 }
 

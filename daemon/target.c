@@ -29,6 +29,7 @@ struct target *target_free(struct target *target)
 		target->hook->ops->detach(target->hook);
 	guest_done(&target->guest);
 	free(target->policy_source);
+	free(target->policy_error);
 	free(target->held_policy);
 	free(target->reason);
 	free(target->trouble);

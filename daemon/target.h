@@ -22,7 +22,11 @@ struct target {
 
 	/* policy */
 	struct policy policy;
-	char *policy_source; /* "default-mode", or FILE:LINE */
+	char *policy_source; /* "default-mode", "libvirt metadata", or FILE:LINE */
+	char *policy_error;  /* its metadata is no policy, and why; NULL: nothing wrong */
+	bool policy_is_new;  /* another one than in the pass before: count anew */
+	bool policy_unknown; /* libvirt's, and libvirt does not answer */
+	bool nosharepages;   /* its domain XML forbids sharing */
 	bool held;           /* released by the operator: nothing is folded until the policy changes */
 	char *held_policy;   /* the policy it was released under, as text */
 

@@ -21,6 +21,9 @@
 #define ONCE_PASSES_MOST      20
 #define ONCE_PROGRESS_DIVISOR 100
 
+/* A host where VMs come and go all the time must get on with its passes all the same. */
+#define CUT_SHORT_NS (5 * NS_PER_S)
+
 /* The longest single step without a heartbeat: a release batch against a process that does not answer waits
  * out its deadline. */
 #define SILENCE_MOST_NS (120 * NS_PER_S)
@@ -43,7 +46,8 @@ struct worker {
 	struct job *waiting, *finished; /* in the order they came */
 	size_t job_count;
 	bool quit, once_done;
-	bool have_reload;
+	bool have_reload, have_news;
+	uint64_t cut_short_ns; /* when news last cut a pass short */
 	struct config reload_config;
 	struct policy_set reload_policies;
 };
@@ -98,6 +102,17 @@ static void job_finish(struct worker *worker, struct job *job)
 	job_append(&worker->finished, job);
 	pthread_mutex_unlock(&worker->lock);
 	worker_notify(worker);
+}
+
+static bool worker_take_news(struct worker *worker)
+{
+	bool taken;
+
+	pthread_mutex_lock(&worker->lock);
+	taken = worker->have_news;
+	worker->have_news = false;
+	pthread_mutex_unlock(&worker->lock);
+	return taken;
 }
 
 static bool worker_take_reload(struct worker *worker)
@@ -203,8 +218,9 @@ static void worker_sleep(struct worker *worker, uint64_t next_ns)
 {
 	struct interrupt *interrupt = worker->core->interrupt;
 
-	/* A reload wakes us, but the pass may have slept through that. */
-	while (!worker_take_reload(worker) && !interrupt_sleep_until(interrupt, next_ns) &&
+	/* A reload or news wakes us, but the pass may have slept through that. */
+	while (!worker_take_reload(worker) && !worker_take_news(worker) &&
+		!interrupt_sleep_until(interrupt, next_ns) &&
 		clock_monotonic_ns() < next_ns)
 		;
 	(void)worker_take_reload(worker);
@@ -356,6 +372,23 @@ int worker_reload(struct worker *worker, struct config *config, struct policy_se
 	pthread_mutex_unlock(&worker->lock);
 	interrupt_wake(worker->core->interrupt);
 	return 0;
+}
+
+void worker_news(struct worker *worker)
+{
+	const uint64_t now = clock_monotonic_ns();
+	bool cut_short;
+
+	pthread_mutex_lock(&worker->lock);
+	worker->have_news = true;
+	cut_short = now - worker->cut_short_ns >= CUT_SHORT_NS;
+	if (cut_short)
+		worker->cut_short_ns = now;
+	pthread_mutex_unlock(&worker->lock);
+	if (cut_short)
+		interrupt_raise(worker->core->interrupt);
+	else
+		interrupt_wake(worker->core->interrupt);
 }
 
 int worker_fd(const struct worker *worker)

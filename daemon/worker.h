@@ -29,6 +29,10 @@ int worker_submit(
 /* Takes effect at the next pass, which it brings forward. Takes over the contents of both. */
 int worker_reload(struct worker *worker, struct config *config, struct policy_set *policies);
 
+/* Something changed outside (libvirt's domains or their metadata): a pass is brought forward, and one under
+ * way cut short, but not more often than every few seconds. Any thread. */
+void worker_news(struct worker *worker);
+
 /* Readable when worker_dispatch() has something to do. */
 int worker_fd(const struct worker *worker);
 /* Calls the done functions of finished requests. True: --once, and the work is done. */

@@ -264,6 +264,15 @@ static void parse_machine(const char *text, struct qemu_cmdline *ret)
 		ret->confidential = true;
 }
 
+/* libvirt names the monitor it talks through (src/qemu/qemu_command.c), in every version alike. */
+static void parse_chardev(const char *text, struct qemu_cmdline *ret)
+{
+	char id[VALUE_BYTES];
+
+	if (find_value(text, "id", false, id) && !strcmp(id, "charmonitor"))
+		ret->by_libvirt = true;
+}
+
 static void parse_incoming(const char *text, struct qemu_cmdline *ret)
 {
 	(void)text;
@@ -285,6 +294,7 @@ static option_parser parser_of(const char *argument)
 		{ "machine", parse_machine },
 		{ "M", parse_machine },
 		{ "incoming", parse_incoming },
+		{ "chardev", parse_chardev },
 	};
 
 	if (*argument != '-')

@@ -22,6 +22,7 @@ struct qemu_cmdline {
 	char uuid[VMM_UUID_BYTES]; /* -uuid, canonical lower case; anything else is dropped */
 	uint64_t ram_bytes;        /* -m; QEMU's default unit is MiB */
 	bool incoming;             /* -incoming was given: guest RAM may still be arriving */
+	bool by_libvirt;   /* libvirt's own monitor is on it: libvirt started it */
 	bool confidential; /* SEV, TDX or s390 PV guest object: RAM is encrypted or guest_memfd */
 };
 

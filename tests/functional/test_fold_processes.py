@@ -289,7 +289,6 @@ def test_once_with_nothing_to_do_ends_too(ksm_alone):
     ("cpu-percnt = 10", "cpu-percnt"),
     ("cpu-percent = lots", "cpu-percent"),
     ("fold-when = pressure", "later version"),
-    ("libvirt-uri = qemu:///system", "later version"),
 ])
 def test_wrong_config_refuses_to_start_with_file_and_line(line, complaint):
     daemon = Daemon(config={"default-mode": "observe"})

@@ -25,7 +25,6 @@ WRONG_CONFIGURATIONS = [
     ("ksm-owner", "me", "auto, pagefold, stand-by"),
     ("active-group", "a b", "active-group"),
     ("policy-dir", "policy.d", "an absolute path"),
-    ("libvirt-uri", "qemu:///system", "the connection to libvirt comes with a later version"),
     ("metrics-listen", "127.0.0.1:9999", "the metrics come with a later version"),
     ("fold-when", "pressure", "comes with a later version"),
     ("hook", "qmp", "later version"),

@@ -72,20 +72,21 @@ static inline int fake_submit(void *data, const struct api_request *request, api
 	return 0;
 }
 
-static inline int fake_set_policy(
-	void *data, const struct snapshot_vm *vm, const struct policy *policy, char **ret_message)
+static inline void fake_set_policy(void *data, const struct snapshot_vm *vm,
+	const struct policy *policy, api_done_fn done, void *token)
 {
 	struct backend *backend = data;
 
 	if (backend->set_policy_result < 0) {
-		*ret_message = strdup("The disk is full.");
-		return backend->set_policy_result;
+		done(token, (struct api_outcome){ .error = backend->set_policy_result,
+				    .message = strdup("The disk is full.") });
+		return;
 	}
 	backend->policies_set++;
 	backend->policy = *policy;
 	backend->policy_pid = vm->pid;
-	*ret_message = strdup("Kept in /etc/pagefold/policy.d/00-set.conf.");
-	return 0;
+	done(token, (struct api_outcome){
+			    .message = strdup("Kept in /etc/pagefold/policy.d/00-set.conf.") });
 }
 
 static inline void add_vm(struct snapshot_vm *vm, const char *name, const char *uuid, pid_t pid)

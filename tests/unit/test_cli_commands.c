@@ -68,13 +68,15 @@ static int submit(void *data, const struct api_request *request, api_done_fn don
 	return 0;
 }
 
-static int set_policy(
-	void *data, const struct snapshot_vm *vm, const struct policy *policy, char **ret_message)
+static void set_policy(void *data, const struct snapshot_vm *vm, const struct policy *policy,
+	api_done_fn done, void *token)
 {
+	const bool refused = policy->mode == MODE_OFF;
+
 	(void)data;
 	(void)vm;
-	*ret_message = strdup(policy->mode == MODE_OFF ? "No." : "Kept in /x/00-set.conf.");
-	return policy->mode == MODE_OFF ? -EROFS : 0;
+	done(token, (struct api_outcome){ .error = refused ? -EROFS : 0,
+			    .message = strdup(refused ? "No." : "Kept in /x/00-set.conf.") });
 }
 
 static void serve(int ready)

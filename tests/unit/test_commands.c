@@ -26,10 +26,10 @@ static void child_memory(void *argument, char step)
 
 static void refresh(struct world *world)
 {
+	static const struct links_tables no_libvirt;
 	const struct registry_sources sources = {
 		.root = &world->core.root,
-		.policies = &world->core.policies,
-		.default_mode = MODE_MERGE,
+		.policies = { &world->core.policies, &no_libvirt, MODE_MERGE },
 		.allow_pagemap_scan = true,
 		.recorded = &world->core.recorded,
 	};

@@ -194,7 +194,6 @@ static void test_wrong_lines_are_refused_with_file_and_line(void **state)
 		"take-over = true",
 		"take-over = YES",
 		"ksm-owner = me",
-		"libvirt-uri = qemu:///system",
 		"policy-dir = policy.d",
 		"policy-dir =",
 		"metrics-listen = 127.0.0.1:9100",
@@ -230,7 +229,7 @@ static void test_wrong_lines_are_refused_with_file_and_line(void **state)
 static void test_what_a_later_version_brings_is_refused_in_so_many_words(void **state)
 {
 	static const char *const lines[] = { "fold-when = pressure", "hook = qmp",
-		"libvirt-uri = qemu:///system", "metrics-listen = :9100" };
+		"metrics-listen = :9100" };
 	const struct temp_dir dir = temp_dir_make();
 
 	(void)state;

@@ -43,6 +43,8 @@ static int compare_children(const void *a, const void *b)
 	return ((const struct child *)a)->pid - ((const struct child *)b)->pid;
 }
 
+static const struct links_tables no_libvirt;
+
 static int setup(void **state)
 {
 	struct world *world = calloc(1, sizeof(*world));
@@ -55,8 +57,7 @@ static int setup(void **state)
 	qsort(world->children, CHILDREN, sizeof(world->children[0]), compare_children);
 	world->sources = (struct registry_sources){
 		.root = &world->fake.root,
-		.policies = &world->policies,
-		.default_mode = MODE_OBSERVE,
+		.policies = { &world->policies, &no_libvirt, MODE_OBSERVE },
 		.allow_pagemap_scan = true,
 		.recorded = &world->recorded,
 	};
@@ -215,7 +216,7 @@ static void test_registry_rule_without_a_mode_leaves_the_default(void **state)
 	world->rules[0].mode_given = false;
 	refresh(world);
 	assert_int_equal(target_of(world, 0)->policy.mode, MODE_OBSERVE);
-	world->sources.default_mode = MODE_OFF;
+	world->sources.policies.default_mode = MODE_OFF;
 	refresh(world);
 	assert_int_equal(target_of(world, 0)->policy.mode, MODE_OFF);
 }

@@ -53,7 +53,7 @@ class Daemon:
             self.write_policy(name, text)
 
     def write_config(self, keys):
-        keys = {"policy-dir": self.policy_dir, **keys}
+        keys = {"policy-dir": self.policy_dir, "libvirt-uri": "", **keys}
         lines = ["[pagefold]", *(f"{key} = {value}" for key, value in keys.items())]
         self.config_path.write_text("\n".join(lines) + "\n")
 

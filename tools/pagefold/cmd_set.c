@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,37 +30,18 @@ static enum cli_exit keys_to_json(const struct cli *cli, json_t *object)
 	return CLI_DONE;
 }
 
-/* libvirt starts QEMU with files of its own directory for that domain on the command line. */
-static bool is_libvirt_domain(json_int_t pid)
-{
-	static const char sign[] = "/libvirt/qemu/domain-";
-	char path[64], line[16384];
-	_cleanup_close_ int fd = -1;
-	ssize_t length;
-
-	(void)snprintf(path, sizeof(path), "/proc/%lld/cmdline", (long long)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	length = fd < 0 ? -1 : read(fd, line, sizeof(line));
-	return length > 0 && memmem(line, (size_t)length, sign, strlen(sign));
-}
-
 static void print_policy(const json_t *answer)
 {
 	static const char *const keys[] = { "mode", "group", "hook", "hugepages" };
 	const char *message = json_string_value(json_object_get(answer, "message"));
-	const json_int_t pid = json_integer_value(json_object_get(answer, "pid"));
 
 	printf("%s (pid %lld):", output_string(json_object_get(answer, "name")).text,
-		(long long)pid);
+		(long long)json_integer_value(json_object_get(answer, "pid")));
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
 		printf(" %s=", keys[i]);
 		output_text(stdout, json_string_value(json_object_get(answer, keys[i])));
 	}
 	putchar('\n');
-	if (is_libvirt_domain(pid))
-		puts("This is a domain of libvirt; keeping the policy in its metadata comes with "
-		     "the "
-		     "next version.");
 	if (message) {
 		output_text(stdout, message);
 		putchar('\n');
