@@ -18,8 +18,8 @@ CPPFLAGS += -D_GNU_SOURCE -I. -DPAGEFOLD_VERSION='"$(VERSION)"' \
             -DPAGEFOLD_LIBEXECDIR='"$(PREFIX)/libexec/pagefold"' $(XML_CFLAGS)
 ALL_CFLAGS = -std=gnu11 $(OPTIMIZE) $(WARNINGS) $(SANITIZE) -pthread -MMD -MP $(CFLAGS)
 
-GLUE_LIBS    := -luring
-LIBVIRT_LIBS := -lvirt -lxml2
+GLUE_LIBS    := -luring -ljansson
+LIBVIRT_LIBS := -lvirt-qemu -lvirt -lxml2
 HASHING_LIBS := -lxxhash
 DAEMON_LIBS  := -lsystemd -lmicrohttpd -ljansson -linih -lm $(LIBVIRT_LIBS) $(HASHING_LIBS) $(GLUE_LIBS)
 CLI_LIBS     := -lcurl-gnutls -ljansson -linih $(HASHING_LIBS) $(GLUE_LIBS)

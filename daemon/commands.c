@@ -33,7 +33,7 @@ static void target_hold(struct target *target)
 	target->held_policy = target_policy_text(&target->policy);
 }
 
-/* 0, or -errno and a sentence. A VM whose release is refused is not held: it stays folded. */
+/* 0, or -errno and a sentence; there may be one on success, too. A VM whose release is refused is not held: it stays folded. */
 static int command_release_one(
 	struct core *core, struct target *target, bool force, char **ret_reason)
 {
@@ -52,6 +52,9 @@ static int command_release_one(
 	core->index_stale = true;
 	log_notice("%s (pid %d): released by the operator", target_name(target),
 		(int)target_pid(target));
+	if (reason)
+		text_set(ret_reason, "%s (pid %d): %s", target_name(target), (int)target_pid(target),
+			reason);
 	return 0;
 }
 
@@ -69,9 +72,10 @@ static void command_release(
 			continue;
 		asked++;
 		error = command_release_one(core, target, request->force, &reason);
-		if (!error || (request->all && error == -ESRCH))
+		if ((!error && !reason) || (request->all && error == -ESRCH))
 			continue;
-		outcome->error = error;
+		if (error)
+			outcome->error = error;
 		text_set(&outcome->message, "%s%s%s", outcome->message ? outcome->message : "",
 			outcome->message ? "; " : "", reason);
 	}

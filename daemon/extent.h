@@ -35,6 +35,7 @@ struct extent {
 	bool huge;            /* mapped by a huge page when last read */
 	bool was_huge;        /* it was when it was marked */
 	bool marked;          /* by us, and recorded */
+	bool out_of_reach;    /* the hook that advises the whole does not get at it */
 	bool settling;        /* its second visit is appointed */
 	bool fresh;           /* marked since the last trim: what of it folded is not known yet */
 	uint16_t promised;    /* pages the plan expected of the fresh mark */

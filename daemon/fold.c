@@ -8,6 +8,7 @@
 #include "common/cleanup.h"
 #include "daemon/log.h"
 #include "daemon/means.h"
+#include "daemon/whole.h"
 
 /* ---- decide: what an extent was before ---- */
 
@@ -235,6 +236,38 @@ static int mark_carry_out(struct core *core, struct mark_job *job)
 	return 0;
 }
 
+static void mark_refused(const struct core *core, struct target *target, int error)
+{
+	_cleanup_free_ char *reason = NULL;
+
+	means_explain(core, target, error, &reason);
+	text_set(&target->trouble, "its memory cannot be marked: %s",
+		reason ? reason : strerror(-error));
+}
+
+/* A hook that advises the whole says for certain where it did nothing. */
+static int mark_whole(struct core *core, struct mark_job *job)
+{
+	_cleanup_free_ struct advice_request *requests = NULL;
+	const struct extent *const extents = job->target->guest.map.extents;
+	const int error = whole_advise(core, job->target, ADVICE_MERGEABLE, &requests);
+
+	if (error)
+		return error;
+	job->target->marked_extents = 0;
+	for (size_t i = 0; i < job->count; i++) {
+		const int result = requests[job->extents[i] - extents].ret_result;
+
+		job->extents[i]->out_of_reach = result == -EOPNOTSUPP;
+		if ((result == -EOPNOTSUPP || result == -EXDEV) && job->is_new[i])
+			extent_unprepare(job->extents[i]);
+		if (result && result != -EOPNOTSUPP)
+			mark_refused(core, job->target, result);
+		job->target->marked_extents += job->extents[i]->marked;
+	}
+	return 0;
+}
+
 static bool plan_has_folds(const struct plan *plan, size_t vm)
 {
 	for (size_t i = 0; i < plan->count; i++)
@@ -250,7 +283,12 @@ static int jobs_prepare(
 	for (size_t vm = 0; vm < core->registry.count; vm++) {
 		int error;
 
-		if (!plan_has_folds(plan, vm) || means_attach(core, core->registry.targets[vm]) < 0)
+		struct target *target = core->registry.targets[vm];
+
+		if (!plan_has_folds(plan, vm) || means_attach(core, target) < 0)
+			continue;
+		/* Only now is it known which hook it is: the next plan is made for that one. */
+		if (target->hook->ops->whole != target->planned_whole)
 			continue;
 		error = mark_job_init(&jobs[(*ret_count)++], core, plan, vm);
 		if (error)
@@ -277,7 +315,9 @@ int fold_apply(struct core *core, const struct plan *plan, uint64_t *ret_marked)
 		if (error)
 			mark_job_undo(&jobs[i]);
 		else
-			refused = mark_carry_out(core, &jobs[i]);
+			refused = jobs[i].target->hook->ops->whole
+				? mark_whole(core, &jobs[i])
+				: mark_carry_out(core, &jobs[i]);
 		if (refused && refused != -ESRCH)
 			log_warning("%s (pid %d): marking failed: %s", target_name(jobs[i].target),
 				(int)target_pid(jobs[i].target), strerror(-refused));

@@ -11,6 +11,7 @@
 #include "daemon/log.h"
 #include "daemon/means.h"
 #include "daemon/release.h"
+#include "daemon/whole.h"
 #include "hypervisor-glue/ksm.h"
 #include "hypervisor-glue/smaps.h"
 
@@ -46,6 +47,13 @@ static bool is_mergeable(const struct core *core, pid_t pid, struct process_ksm 
 	return smaps_has_mergeable(&core->root, pid);
 }
 
+/* What its hook cannot un-mark (a ROM, video memory) may fold with the rest of what is asked to. */
+static bool is_ours(const struct core *core, const struct target *target, const struct extent *extent)
+{
+	return extent->marked ||
+		(extent->out_of_reach && target_wants_folds(target, core->active_group));
+}
+
 /* Every mergeable VMA of the process lies in extents that we marked in the target. */
 static bool is_covered(const struct core *core, pid_t pid, const struct target *target)
 {
@@ -61,7 +69,7 @@ static bool is_covered(const struct core *core, pid_t pid, const struct target *
 		while (vma->flags & VMA_MERGEABLE && ours && at < vma->end) {
 			const struct extent *extent = extent_map_find(&target->guest.map, at);
 
-			ours = extent && extent->marked;
+			ours = extent && is_ours(core, target, extent);
 			at = extent ? extent->end : vma->end;
 		}
 	}
@@ -268,6 +276,32 @@ static int clean_vma(
 	return error;
 }
 
+/* Marked by somebody else, and some of it folded: it can only stay as it is, so from now on it is as if we
+ * had marked it. */
+static void adopt_whole(struct target *target)
+{
+	const struct smaps_list *smaps = &target->guest.smaps;
+
+	for (size_t i = 0; i < smaps->count; i++) {
+		const struct vma *vma = &smaps->vmas[i];
+
+		for (size_t e = 0; vma->flags & VMA_MERGEABLE && e < target->guest.map.count; e++) {
+			struct extent *extent = &target->guest.map.extents[e];
+
+			if (!extent->marked && extent->start >= vma->start && extent->start < vma->end)
+				extent_adopt_foreign(extent, vma);
+		}
+	}
+}
+
+static int clean_whole(struct core *core, struct target *target, struct unmark *unmark)
+{
+	if (!unmark->merged_pages && !target_has_marks(target))
+		return whole_unmark(core, target);
+	adopt_whole(target);
+	return 0;
+}
+
 static int clean_target(struct core *core, struct target *target, bool adopt, struct unmark *unmark)
 {
 	const struct smaps_list *smaps = &target->guest.smaps;
@@ -276,7 +310,13 @@ static int clean_target(struct core *core, struct target *target, bool adopt, st
 	for (size_t i = 0; !error && i < smaps->count; i++)
 		if (smaps->vmas[i].flags & VMA_MERGEABLE)
 			error = clean_vma(target, &smaps->vmas[i], adopt, unmark);
-	return error ? error : unmark_carry_out(core, target, &unmark->plain);
+	if (!error && unmark->plain.count + unmark->merged.count)
+		error = means_attach(core, target);
+	if (error)
+		return error;
+	if (target->hook && target->hook->ops->whole)
+		return adopt ? clean_whole(core, target, unmark) : 0;
+	return unmark_carry_out(core, target, &unmark->plain);
 }
 
 int foreign_clean_active(struct core *core)
@@ -333,7 +373,9 @@ int foreign_take_over(
 		error = release_headroom(core, stranger->pid, unmark.merged_pages * PAGE_BYTES,
 			ret_reason);
 	if (!error)
-		error = unmark_carry_out(core, target, &unmark.merged);
+		error = target->hook && target->hook->ops->whole
+			? whole_unmark(core, target)
+			: unmark_carry_out(core, target, &unmark.merged);
 	if (error && !*ret_reason && target)
 		means_explain(core, target, error, ret_reason);
 	else if (error && !*ret_reason)

@@ -89,6 +89,11 @@ bool interrupt_sleep_until(struct interrupt *interrupt, uint64_t deadline_ns)
 	return true;
 }
 
+void interrupt_expect_silence(struct interrupt *interrupt, uint64_t until_ns)
+{
+	heartbeat(interrupt, until_ns);
+}
+
 uint64_t interrupt_heartbeat_age_ns(struct interrupt *interrupt)
 {
 	const uint64_t beaten =

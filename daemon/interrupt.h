@@ -31,6 +31,9 @@ void interrupt_clear(struct interrupt *interrupt);
 bool interrupt_raised(struct interrupt *interrupt);
 /* Sleeps until the time (CLOCK_MONOTONIC) or until raised or woken. True if raised. */
 bool interrupt_sleep_until(struct interrupt *interrupt, uint64_t deadline_ns);
+/* The pass thread is about to wait for somebody else, until then at the latest: no reason to worry before.
+ * It ends with the next heartbeat. */
+void interrupt_expect_silence(struct interrupt *interrupt, uint64_t until_ns);
 /* Age of the last heartbeat. A sleeping pass thread counts as alive until its deadline. */
 uint64_t interrupt_heartbeat_age_ns(struct interrupt *interrupt);
 

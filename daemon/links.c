@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -150,4 +151,26 @@ int links_set_metadata(struct links *links, const char *uuid, const char *xml,
 			error = libvirt_link_set_metadata(links->list[i], uuid, xml, done, token);
 	pthread_mutex_unlock(&links->lock);
 	return error;
+}
+
+/* The lock is held until the call is on its way only: a link may be let go of while we wait. */
+int links_monitor(struct links *links, const char *uuid, const char *command, uint64_t deadline_ns,
+	char **ret_reply, char reason[LIBVIRT_REASON_BYTES])
+{
+	struct libvirt_monitor_call *call = NULL;
+	bool known = false;
+
+	pthread_mutex_lock(&links->lock);
+	for (size_t i = 0; !known && i < links->count; i++) {
+		known = link_knows(links->list[i], uuid);
+		if (known)
+			call = libvirt_link_monitor(
+				links->list[i], uuid, command, deadline_ns);
+	}
+	pthread_mutex_unlock(&links->lock);
+	if (call)
+		return libvirt_monitor_wait(call, deadline_ns, ret_reply, reason);
+	if (known)
+		snprintf(reason, LIBVIRT_REASON_BYTES, "out of memory");
+	return known ? -ENOMEM : -ENOENT;
 }

@@ -32,4 +32,9 @@ const struct libvirt_domain *links_tables_find(const struct links_tables *tables
 int links_set_metadata(struct links *links, const char *uuid, const char *xml,
 	libvirt_set_done_fn done, void *token);
 
+/* One command of QMP to a domain's monitor, as libvirt_link_monitor() and libvirt_monitor_wait(). -ENOENT: no
+ * link knows the domain. */
+int links_monitor(struct links *links, const char *uuid, const char *command, uint64_t deadline_ns,
+	char **ret_reply, char reason[LIBVIRT_REASON_BYTES]);
+
 #endif

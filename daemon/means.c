@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "daemon/log.h"
+#include "daemon/monitor.h"
 
 /* A process that refused us (stopped, memlock, ptrace) may have changed its mind. */
 #define ATTACH_RETRY_NS (60 * NS_PER_S)
@@ -16,26 +17,56 @@
 #define ADVISE_PATIENCE_NS (5 * NS_PER_S)
 #define ADVISE_REQUEST_NS  (20 * NS_PER_MS)
 
+/* What QEMU copies back in its main loop comes at 32 us a page: 16 ms for an extent, and as much to spare. */
+#define WHOLE_EXTENT_NS (32 * NS_PER_MS)
+
+static enum policy_hook means_wanted(const struct core *core, const struct target *target)
+{
+	return target->policy.hook == HOOK_AUTO ? core->config.hook : target->policy.hook;
+}
+
+static bool means_may_be_qmp(const struct core *core, const struct target *target)
+{
+	const enum policy_hook wanted = means_wanted(core, target);
+
+	return target->guest.vmm.is_qemu && (wanted == HOOK_QMP || wanted == HOOK_AUTO);
+}
+
+/* What is tried first. */
 static const struct merge_hook_ops *means_choose(const struct core *core, const struct target *target)
 {
-	const enum policy_hook wanted = target->policy.hook == HOOK_AUTO ? core->config.hook
-									 : target->policy.hook;
+	const enum policy_hook wanted = means_wanted(core, target);
+	const bool ring = wanted == HOOK_RING || wanted == HOOK_AUTO;
 
-	if (wanted == HOOK_NONE || !core->features.have[FEATURE_RING])
-		return &merge_hook_none;
-	return &merge_hook_ring;
+	if (ring && core->features.have[FEATURE_RING])
+		return &merge_hook_ring;
+	return means_may_be_qmp(core, target) ? &merge_hook_qmp : &merge_hook_none;
+}
+
+static bool means_is_attached(const struct core *core, const struct target *target)
+{
+	return target->hook &&
+	       (target->hook->ops == means_choose(core, target) ||
+		       (target->hook->ops == &merge_hook_qmp && means_may_be_qmp(core, target)));
 }
 
 bool means_refused(const struct core *core, const struct target *target)
 {
 	return !target->hook && target->hook_reason[0] &&
-		means_choose(core, target) == &merge_hook_ring &&
+		means_choose(core, target) != &merge_hook_none &&
 		clock_monotonic_ns() < target->hook_retry_ns;
 }
 
 const char *means_name(const struct core *core, const struct target *target)
 {
-	return means_choose(core, target)->name;
+	return means_is_attached(core, target) ? target->hook->ops->name
+					       : means_choose(core, target)->name;
+}
+
+bool means_is_whole(const struct core *core, const struct target *target)
+{
+	return means_is_attached(core, target) ? target->hook->ops->whole
+					       : means_choose(core, target)->whole;
 }
 
 static int attach_refused(struct target *target, int error, const char *reason)
@@ -45,51 +76,120 @@ static int attach_refused(struct target *target, int error, const char *reason)
 	return error;
 }
 
+#define NO_RING                                                                                    \
+	"io_uring is not available on this host (kernel.io_uring_disabled, or feature ring disabled)"
+
 /* Nothing to try again later: it stays so until somebody changes it. */
 static int attach_unwanted(const struct core *core, struct target *target)
 {
+	const enum policy_hook wanted = means_wanted(core, target);
+
 	snprintf(target->hook_reason, sizeof(target->hook_reason), "%s",
-		core->features.have[FEATURE_RING]
-			? "hook = none: plans are made and reported, not carried out"
-			: "io_uring is not available on this host (kernel.io_uring_disabled, or "
-			  "feature ring disabled), so nothing can be marked");
+		wanted == HOOK_NONE ? "hook = none: plans are made and reported, not carried out"
+		: wanted == HOOK_QMP
+			? "hook = qmp: only QEMU has a monitor that could be asked"
+			: NO_RING ", so nothing can be marked");
 	target->hook_retry_ns = 0;
 	return -ENOTSUP;
 }
 
-int means_attach(struct core *core, struct target *target)
+static int attach_with(struct core *core, struct target *target, const struct merge_hook_ops *ops,
+	char reason[HOOK_REASON_BYTES])
 {
-	const struct merge_hook_ops *ops = means_choose(core, target);
 	const struct hook_context context = {
 		.root = &core->root,
 		.attach_helper = core->attach_helper,
+		.monitor = monitor_command,
+		.monitor_data = core,
 	};
-	char reason[HOOK_REASON_BYTES] = "";
-	int error;
+	const int error =
+		ops->attach(&context, &target->guest.process, &target->hook, reason);
 
-	if (target->hook && target->hook->ops == ops)
-		return 0;
-	registry_hook_detach(&core->registry, target); /* the policy names another one by now */
-	if (ops == &merge_hook_none)
-		return attach_unwanted(core, target);
-	if (clock_monotonic_ns() < target->hook_retry_ns)
-		return -EAGAIN;
-	error = ops->attach(&context, &target->guest.process, &target->hook, reason);
-	if (error) {
-		log_warning("%s (pid %d): %s", target_name(target), (int)target_pid(target), reason);
-		return attach_refused(target, error, reason);
-	}
+	if (error)
+		return error;
 	target->hook_reason[0] = '\0';
 	log_info("%s (pid %d): attached, hook %s", target_name(target), (int)target_pid(target),
 		ops->name);
 	return 0;
 }
 
+/* hook = auto, where the ring is refused. */
+static int attach_fall_back(struct core *core, struct target *target, int ring_error,
+	const char *ring_reason)
+{
+	char reason[HOOK_REASON_BYTES] = "", both[2 * HOOK_REASON_BYTES];
+
+	if (attach_with(core, target, &merge_hook_qmp, reason) == 0) {
+		snprintf(target->hook_note, sizeof(target->hook_note),
+			"hook qmp, whose reach is all of its memory or none, because: %s",
+			ring_reason);
+		log_notice("%s (pid %d): %s", target_name(target), (int)target_pid(target),
+			target->hook_note);
+		return 0;
+	}
+	snprintf(both, sizeof(both), "%s; and hook qmp: %s", ring_reason, reason);
+	log_warning("%s (pid %d): %s", target_name(target), (int)target_pid(target), both);
+	return attach_refused(target, ring_error, both);
+}
+
+int means_attach(struct core *core, struct target *target)
+{
+	const struct merge_hook_ops *ops = means_choose(core, target);
+	char reason[HOOK_REASON_BYTES] = "";
+	int error;
+
+	if (means_is_attached(core, target))
+		return 0;
+	registry_hook_detach(&core->registry, target); /* the policy names another one by now */
+	target->hook_note[0] = '\0';
+	if (ops == &merge_hook_none)
+		return attach_unwanted(core, target);
+	if (clock_monotonic_ns() < target->hook_retry_ns)
+		return -EAGAIN;
+	if (ops == &merge_hook_qmp && means_wanted(core, target) == HOOK_AUTO)
+		return attach_fall_back(core, target, -ENOTSUP, NO_RING);
+	error = attach_with(core, target, ops, reason);
+	if (!error)
+		return 0;
+	if (ops == &merge_hook_ring && error != -ESRCH && means_may_be_qmp(core, target))
+		return attach_fall_back(core, target, error, reason);
+	log_warning("%s (pid %d): %s", target_name(target), (int)target_pid(target), reason);
+	return attach_refused(target, error, reason);
+}
+
+int means_attach_to_release(struct core *core, struct target *target)
+{
+	char reason[HOOK_REASON_BYTES];
+	struct merge_hook *qmp;
+	const int error = means_attach(core, target);
+
+	if (error || target->hook->ops != &merge_hook_qmp ||
+		means_choose(core, target) != &merge_hook_ring)
+		return error;
+	qmp = target->hook;
+	if (attach_with(core, target, &merge_hook_ring, reason) < 0)
+		return 0;
+	qmp->ops->detach(qmp);
+	target->hook_note[0] = '\0';
+	return 0;
+}
+
+static uint64_t advise_patience_ns(
+	const struct target *target, const struct advice_request *requests, size_t count)
+{
+	uint64_t patience_ns = ADVISE_PATIENCE_NS + ADVISE_REQUEST_NS * count;
+
+	for (size_t i = 0; target->hook->ops->whole && i < count; i++)
+		patience_ns += requests[i].length / EXTENT_BYTES * WHOLE_EXTENT_NS;
+	return patience_ns;
+}
+
 int means_advise(struct core *core, struct target *target, struct advice_request *requests,
 	size_t count)
 {
 	const uint64_t deadline_ns =
-		clock_monotonic_ns() + ADVISE_PATIENCE_NS + ADVISE_REQUEST_NS * count;
+		clock_monotonic_ns() + advise_patience_ns(target, requests, count);
+	const bool whole = target->hook->ops->whole;
 	struct process_stat stat;
 	int error;
 
@@ -102,7 +202,9 @@ int means_advise(struct core *core, struct target *target, struct advice_request
 		return error;
 	registry_hook_detach(&core->registry, target);
 	return attach_refused(target, error,
-		"its ring did not answer in time (is the process stopped or frozen?); what was asked "
+		whole ? "QEMU or libvirt did not answer in time; what was asked may still happen, and is "
+			"read back from the kernel"
+		      : "its ring did not answer in time (is the process stopped or frozen?); what was asked "
 		"may still happen, and is read back from the kernel");
 }
 
@@ -119,6 +221,8 @@ void means_explain(
 {
 	if (!target->hook && target->hook_reason[0])
 		text_set(ret_sentence, "%s", target->hook_reason);
+	else if (target->hook && target->hook->trouble[0])
+		text_set(ret_sentence, "%s", target->hook->trouble);
 	else if (error == -EAGAIN && is_stopped(core, target))
 		text_set(ret_sentence,
 			"process %d is stopped, and its memory cannot be advised until it goes on "

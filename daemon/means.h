@@ -7,16 +7,22 @@
 #include "daemon/core.h"
 #include "hypervisor-glue/merge_hook.h"
 
-/* "ring" or "none": what is used, or would be. */
+/* "ring", "qmp" or "none": what is used, or would be tried first. */
 const char *means_name(const struct core *core, const struct target *target);
+/* That hook advises all of the memory or none. */
+bool means_is_whole(const struct core *core, const struct target *target);
 
-/* The ring was refused, and it is not yet time to try again: a plan cannot count on this target. One whose
+/* The hook was refused, and it is not yet time to try again: a plan cannot count on this target. One whose
  * hook is none is planned for all the same, since that is what none is for. */
 bool means_refused(const struct core *core, const struct target *target);
 
 /* 0: target->hook is there. Otherwise -errno, and target->hook_reason says what stands in the way; it is
  * tried again after a while. */
 int means_attach(struct core *core, struct target *target);
+
+/* The same, but where hook = auto fell back to qmp the ring is tried once more: it releases extent by extent,
+ * and QEMU's main loop goes on meanwhile. */
+int means_attach_to_release(struct core *core, struct target *target);
 
 /* Carries out the requests. A hook that did not answer in time is let go of: -ETIMEDOUT. */
 int means_advise(struct core *core, struct target *target, struct advice_request *requests,

@@ -103,8 +103,9 @@ static int stage_plan(struct core *core)
 	if (!vms)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++) {
-		const struct target *target = core->registry.targets[i];
+		struct target *target = core->registry.targets[i];
 
+		target->planned_whole = means_is_whole(core, target);
 		vms[i] = (struct plan_vm){
 			.name = target_name(target),
 			.pid = target_pid(target),
@@ -113,6 +114,7 @@ static int stage_plan(struct core *core)
 			.fold = target_wants_folds(target, core->active_group) &&
 				!means_refused(core, target),
 			.release = must_release(core, target),
+			.whole = target->planned_whole,
 			.vma_room = target->vma_room,
 		};
 	}

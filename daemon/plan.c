@@ -16,6 +16,10 @@
 #define THRESHOLD_BALANCE 64u
 #define THRESHOLD_FOLD    8u
 
+/* Memory that is marked as a whole costs ksmd a visit of every page, and may lose any of its huge pages: it is
+ * worth it where at least this part of what was read passes on its own. */
+#define WHOLE_DIVISOR 4
+
 /* Each round drops extents whose partners fell in the round before; what is left after eight is a few
  * pages off and sorts itself out in the next pass. */
 #define RECOUNT_ROUNDS 8
@@ -92,9 +96,43 @@ static bool extent_stands(
 		return false;
 	if (extent->marked)
 		return true;
+	if (vm->whole && extent->out_of_reach)
+		return false;
 	if (vm->hugepages == HUGEPAGES_KEEP && extent->huge)
 		return false;
 	return extent_gain(extent, counts) >= (int)extent_threshold(vm, extent);
+}
+
+/* Enough of it passes to mark all of it; what is marked already is. */
+static bool whole_stands(const struct draft_vm *draft)
+{
+	const struct plan_vm *vm = draft->vm;
+	size_t read = 0, pass = 0;
+
+	for (size_t e = 0; e < vm->map->count; e++) {
+		const struct extent *extent = &vm->map->extents[e];
+
+		if (extent->out_of_reach || !extent->prints)
+			continue;
+		if (vm->hugepages == HUGEPAGES_KEEP && extent->huge && !extent->marked)
+			return false;
+		read++;
+		pass += extent_stands(vm, extent, draft->counts[e]);
+	}
+	return pass && (vm->hugepages == HUGEPAGES_FOLD || pass >= read / WHOLE_DIVISOR);
+}
+
+static size_t whole_drop(struct draft_vm *draft)
+{
+	size_t dropped = 0;
+
+	if (whole_stands(draft))
+		return 0;
+	for (size_t e = 0; e < draft->vm->map->count; e++) {
+		dropped += draft->stands[e];
+		draft->stands[e] = false;
+	}
+	return dropped;
 }
 
 static int draft_vm_init(struct draft_vm *draft, const struct plan_vm *vm, struct twin_owner *owner)
@@ -113,8 +151,11 @@ static int draft_vm_init(struct draft_vm *draft, const struct plan_vm *vm, struc
 
 		draft->prints[i] = extent->prints;
 		draft->counts[i] = (struct twin_extent){ extent->twins, extent->zeros };
-		draft->stands[i] = extent_stands(vm, extent, draft->counts[i]);
+		draft->stands[i] = vm->whole ? vm->fold && extent->prints && !extent->out_of_reach
+					     : extent_stands(vm, extent, draft->counts[i]);
 	}
+	if (vm->whole)
+		(void)whole_drop(draft);
 	*owner = (struct twin_owner){
 		.extents = draft->prints,
 		.counted = draft->stands,
@@ -145,6 +186,10 @@ static size_t draft_drop(struct draft *draft)
 	for (size_t v = 0; v < draft->vm_count; v++) {
 		struct draft_vm *vm = &draft->vms[v];
 
+		if (vm->vm->whole) {
+			dropped += whole_drop(vm);
+			continue;
+		}
 		for (size_t e = 0; e < vm->vm->map->count; e++) {
 			if (!vm->stands[e] ||
 				extent_stands(vm->vm, &vm->vm->map->extents[e], vm->counts[e]))
@@ -237,6 +282,51 @@ static void entry_init(struct plan_entry *entry, const struct draft *draft, size
 	};
 }
 
+/* One extent that may be folded takes all of them along; before that, enough of them must be ready. */
+static int plan_add_whole(struct plan *plan, size_t *room, const struct draft *draft, size_t v,
+	uint64_t pass)
+{
+	const struct draft_vm *vm = &draft->vms[v];
+	struct plan_entry entry;
+	size_t ready = 0, read = 0;
+	bool fold, unmarked = false;
+	int error = 0;
+
+	for (size_t e = 0; e < vm->vm->map->count; e++) {
+		const struct extent *extent = &vm->vm->map->extents[e];
+
+		read += extent->prints && !extent->out_of_reach;
+		entry_init(&entry, draft, v, e);
+		if (!vm->stands[e] ||
+			!extent_decide(vm, extent, vm->counts[e], pass, &entry) ||
+			entry.action != PLAN_FOLD)
+			continue;
+		ready++;
+		unmarked = unmarked || !extent->marked;
+	}
+	fold = ready && (!unmarked || vm->vm->hugepages == HUGEPAGES_FOLD ||
+				ready >= read / WHOLE_DIVISOR);
+	for (size_t e = 0; !error && e < vm->vm->map->count; e++) {
+		const struct extent *extent = &vm->vm->map->extents[e];
+		bool decided;
+
+		entry_init(&entry, draft, v, e);
+		decided = vm->stands[e] &&
+			extent_decide(vm, extent, vm->counts[e], pass, &entry);
+		if (fold && unmarked && !extent->marked && !extent->out_of_reach &&
+			!(decided && entry.action == PLAN_FOLD)) {
+			entry.action = PLAN_FOLD;
+			entry.reason = "hook qmp marks all of its memory at once";
+		} else if (!decided || (entry.action == PLAN_FOLD && !fold)) {
+			continue;
+		}
+		if (entry.action == PLAN_FOLD)
+			plan->fold_pages += entry.gain;
+		error = plan_add(plan, room, &entry);
+	}
+	return error;
+}
+
 static int plan_add_vm(struct plan *plan, size_t *room, const struct draft *draft, size_t v,
 	uint64_t pass)
 {
@@ -244,6 +334,8 @@ static int plan_add_vm(struct plan *plan, size_t *room, const struct draft *draf
 	uint64_t vma_room = vm->vm->vma_room;
 	int error = 0;
 
+	if (vm->vm->whole && !vm->vm->release)
+		return plan_add_whole(plan, room, draft, v, pass);
 	for (size_t e = 0; !error && e < vm->vm->map->count; e++) {
 		const struct extent *extent = &vm->vm->map->extents[e];
 		struct plan_entry entry;

@@ -25,6 +25,7 @@ static const char *const mode_names[] = {
 static const char *const hook_names[] = {
 	[HOOK_AUTO] = "auto",
 	[HOOK_RING] = "ring",
+	[HOOK_QMP] = "qmp",
 	[HOOK_NONE] = "none",
 };
 
@@ -99,14 +100,7 @@ static int set_group(struct policy *policy, const char *value, char reason[REASO
 
 static int set_hook(struct policy *policy, const char *value, char reason[REASON_BYTES])
 {
-	int r;
-
-	if (strcmp(value, "qmp") == 0) {
-		(void)snprintf(reason, REASON_BYTES,
-			"hook=qmp comes with a later version; this one takes auto, ring or none");
-		return -EOPNOTSUPP;
-	}
-	r = choose("hook", hook_names, ARRAY_SIZE(hook_names), value, reason);
+	const int r = choose("hook", hook_names, ARRAY_SIZE(hook_names), value, reason);
 	if (r < 0)
 		return r;
 	policy->hook = (enum policy_hook)r;

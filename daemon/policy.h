@@ -13,7 +13,7 @@
 #define POLICY_GROUP_BYTES 64
 
 enum policy_mode { MODE_MERGE, MODE_OBSERVE, MODE_OFF };
-enum policy_hook { HOOK_AUTO, HOOK_RING, HOOK_NONE };
+enum policy_hook { HOOK_AUTO, HOOK_RING, HOOK_QMP, HOOK_NONE };
 enum policy_hugepages { HUGEPAGES_KEEP, HUGEPAGES_BALANCE, HUGEPAGES_FOLD };
 
 struct policy {
@@ -28,9 +28,8 @@ const char *policy_hook_name(enum policy_hook hook);
 const char *policy_hugepages_name(enum policy_hugepages hugepages);
 
 /*
- * Sets one key from text: "mode", "group", "hook", "hugepages". -EINVAL for a wrong key or value,
- * -EOPNOTSUPP for hook=qmp (libvirt's and QMP's time has not come in this version), and then in reason
- * (256 bytes) a sentence that lists what is allowed.
+ * Sets one key from text: "mode", "group", "hook", "hugepages". -EINVAL for a wrong key or value, and then in
+ * reason (256 bytes) a sentence that lists what is allowed.
  */
 int policy_set_key(struct policy *policy, const char *key, const char *value, char reason[256]);
 void policy_init(struct policy *policy, enum policy_mode default_mode);

@@ -109,7 +109,7 @@ static void target_set_policy(struct target *target, const struct policy *policy
 	target->policy = *policy;
 	if (policy->hook != hook_before) {
 		/* What stood in the way of the other one says nothing of this one. */
-		target->hook_reason[0] = '\0';
+		target->hook_reason[0] = target->hook_note[0] = '\0';
 		target->hook_retry_ns = 0;
 	}
 	if (target->held && text && target->held_policy && strcmp(text, target->held_policy) != 0)

@@ -118,6 +118,8 @@ static void target_judge(const struct core *core, struct target *target)
 		text_set(&target->reason, "its domain XML forbids sharing (<nosharepages/>)");
 	if (target->policy_error)
 		text_set(&target->reason, "%s", target->policy_error);
+	if (target->hook && target->hook_note[0] && !target->reason)
+		text_set(&target->reason, "%s", target->hook_note);
 	if (target->trouble)
 		text_set(&target->reason, "%s", target->trouble);
 }

@@ -11,6 +11,7 @@
 #include "daemon/fold.h"
 #include "daemon/log.h"
 #include "daemon/means.h"
+#include "daemon/whole.h"
 #include "hypervisor-glue/host_memory.h"
 
 /* What the host keeps: a twentieth of its memory, and 128 MiB at the least. */
@@ -21,6 +22,9 @@
 #define REQUESTS_PER_EXTENT 3
 /* After each batch the headroom is looked at again: 32 MiB at the most come back in between. */
 #define EXTENTS_PER_BATCH 16
+
+/* QEMU needs up to 32 us a page: a second for 128 MiB, and nobody notices a tenth of it. */
+#define WHOLE_WARN_BYTES (UINT64_C(16) << 20)
 
 static unsigned long long mib(uint64_t bytes)
 {
@@ -63,9 +67,11 @@ int release_headroom(
 }
 
 /* Rebuilding a huge page also backs what was a hole or a zero page in it. */
-static bool wants_collapse(const struct core *core, const struct extent *extent)
+static bool wants_collapse(
+	const struct core *core, const struct target *target, const struct extent *extent)
 {
-	return extent->was_huge && core->features.have[FEATURE_COLLAPSE] &&
+	return !means_is_whole(core, target) && extent->was_huge &&
+		core->features.have[FEATURE_COLLAPSE] &&
 		extent_pages(extent) == EXTENT_PAGES;
 }
 
@@ -78,7 +84,7 @@ static uint64_t extent_need_bytes(
 
 	if (account_extent(target, extent, tenures, &saved) < 0)
 		return 0; /* gone: nothing to give back */
-	if (!wants_collapse(core, extent))
+	if (!wants_collapse(core, target, extent))
 		return (uint64_t)(extent->folded + extent->zero_after) * PAGE_BYTES;
 	for (unsigned page = 0; page < EXTENT_PAGES; page++)
 		own += tenures[page] == PAGE_OWN;
@@ -97,8 +103,8 @@ uint64_t release_need_bytes(const struct core *core, struct target *target)
 	return need;
 }
 
-static size_t extent_requests(
-	const struct core *core, const struct extent *extent, struct advice_request *requests)
+static size_t extent_requests(const struct core *core, const struct target *target,
+	const struct extent *extent, struct advice_request *requests)
 {
 	const uint64_t length = extent->end - extent->start;
 	size_t count = 0;
@@ -106,7 +112,7 @@ static size_t extent_requests(
 	requests[count++] = (struct advice_request){ extent->start, length, ADVICE_UNMERGEABLE, 0 };
 	if (fold_advice_undo(core, extent, &requests[count]))
 		count++;
-	if (wants_collapse(core, extent))
+	if (wants_collapse(core, target, extent))
 		requests[count++] =
 			(struct advice_request){ extent->start, length, ADVICE_COLLAPSE, 0 };
 	return count;
@@ -131,7 +137,7 @@ static int batch_release(struct core *core, struct target *target, struct extent
 
 	for (size_t i = 0; i < count; i++) {
 		first[i] = request_count;
-		request_count += extent_requests(core, extents[i], &requests[request_count]);
+		request_count += extent_requests(core, target, extents[i], &requests[request_count]);
 	}
 	error = means_advise(core, target, requests, request_count);
 	if (error)
@@ -172,22 +178,45 @@ static int release_extents(struct core *core, struct target *target, bool force,
 	return error;
 }
 
+/* All at once, and in QEMU's main loop: it stands still meanwhile. */
+static int release_whole(
+	struct core *core, struct target *target, uint64_t need_bytes, char **ret_reason)
+{
+	int error;
+
+	if (need_bytes >= WHOLE_WARN_BYTES)
+		log_warning("%s (pid %d): %llu MiB are being copied back by QEMU itself, which stands "
+			    "still meanwhile (hook qmp)",
+			target_name(target), (int)target_pid(target), mib(need_bytes));
+	error = whole_unmark(core, target);
+	for (size_t i = 0; !error && i < target->guest.map.count; i++)
+		target->guest.map.extents[i].visits = 0; /* read twice before it is marked again */
+	if (!error && need_bytes >= WHOLE_WARN_BYTES)
+		text_set(ret_reason,
+			"%llu MiB were copied back by QEMU itself, which stood still meanwhile (hook "
+			"qmp; the ring would have done it bit by bit)", mib(need_bytes));
+	return error;
+}
+
 int release_target(struct core *core, struct target *target, bool force, char **ret_reason)
 {
+	uint64_t need_bytes;
 	int error, recorded;
 
 	*ret_reason = NULL;
 	if (!target_has_marks(target))
 		return 0;
-	error = means_attach(core, target);
+	error = means_attach_to_release(core, target);
 	if (error) {
 		means_explain(core, target, error, ret_reason);
 		return error;
 	}
+	need_bytes = release_need_bytes(core, target);
 	if (!force)
-		error = release_headroom(core, target_pid(target),
-			release_need_bytes(core, target), ret_reason);
-	if (!error)
+		error = release_headroom(core, target_pid(target), need_bytes, ret_reason);
+	if (!error && target->hook->ops->whole)
+		error = release_whole(core, target, need_bytes, ret_reason);
+	else if (!error)
 		error = release_extents(core, target, force, ret_reason);
 	if (error && !*ret_reason)
 		means_explain(core, target, error, ret_reason);

@@ -24,7 +24,7 @@ uint64_t release_need_bytes(const struct core *core, struct target *target);
 /*
  * Un-marks everything we marked in the target and puts its huge-page advice back; huge pages that folding
  * broke are rebuilt where the kernel can. force skips the headroom check. 0, or -errno and one sentence in
- * *ret_reason.
+ * *ret_reason; on success one may be there, too: what it cost.
  */
 int release_target(struct core *core, struct target *target, bool force, char **ret_reason);
 

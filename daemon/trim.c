@@ -12,6 +12,7 @@
 #include "daemon/account.h"
 #include "daemon/fold.h"
 #include "daemon/means.h"
+#include "daemon/whole.h"
 #include "hypervisor-glue/pagemap.h"
 
 struct trim {
@@ -100,8 +101,7 @@ static int trim_extent(struct trim *trim, struct extent *extent)
 				    : trim_whole(trim, extent);
 }
 
-/* What keeps its promise is tried again as soon as there is more; what does not, ever less often. */
-static void extent_judge(struct extent *extent)
+void fold_judge(struct extent *extent)
 {
 	if (extent_folds(extent) - extent->had >= extent->promised / 2)
 		extent->disappointed = 0;
@@ -118,7 +118,7 @@ static void trim_finish(struct target *target, bool fresh_only)
 		if (!extent->marked || (fresh_only && !extent->fresh))
 			continue;
 		if (extent->fresh)
-			extent_judge(extent);
+			fold_judge(extent);
 		extent->fresh = false;
 		extent->due_ns = 0; /* zero folds are not there to be read any more: count anew */
 		if (extent_folds(extent))
@@ -139,6 +139,8 @@ int fold_trim(struct core *core, struct target *target, unsigned min_run, bool f
 	};
 	int error = means_attach(core, target);
 
+	if (!error && target->hook->ops->whole)
+		return whole_trim(core, target);
 	for (size_t i = 0; !error && i < target->guest.map.count; i++) {
 		struct extent *extent = &target->guest.map.extents[i];
 

@@ -2,6 +2,7 @@
 #include "hypervisor-glue/libvirt_connection.h"
 
 #include <errno.h>
+#include <libvirt/libvirt-qemu.h>
 #include <libvirt/virterror.h>
 #include <stdbool.h>
 #include <string.h>
@@ -174,6 +175,22 @@ int libvirt_connection_set_metadata(const struct libvirt_connection *connection,
 
 	if (domain)
 		r = domain_set_metadata(domain, xml);
+	if (r < 0)
+		*ret_message = strdup(virGetLastErrorMessage());
+	if (domain)
+		(void)virDomainFree(domain);
+	return r;
+}
+
+int libvirt_connection_monitor(const struct libvirt_connection *connection, const char *uuid,
+	const char *command, char **ret_message)
+{
+	virDomainPtr domain = virDomainLookupByUUIDString(connection->handle, uuid);
+	int r = -EIO;
+
+	if (domain && virDomainQemuMonitorCommand(domain, command, ret_message,
+			      VIR_DOMAIN_QEMU_MONITOR_COMMAND_DEFAULT) == 0)
+		r = 0;
 	if (r < 0)
 		*ret_message = strdup(virGetLastErrorMessage());
 	if (domain)

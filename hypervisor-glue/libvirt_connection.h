@@ -39,4 +39,9 @@ void libvirt_connection_close(struct libvirt_connection *connection);
 int libvirt_connection_set_metadata(const struct libvirt_connection *connection, const char *uuid,
 	const char *xml, char **ret_message);
 
+/* One command of QMP to the domain's monitor. Blocks. *ret_message is the reply where 0 is
+ * returned, else as above. */
+int libvirt_connection_monitor(const struct libvirt_connection *connection, const char *uuid,
+	const char *command, char **ret_message);
+
 #endif

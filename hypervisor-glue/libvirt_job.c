@@ -22,6 +22,7 @@ struct libvirt_job *libvirt_job_free(struct libvirt_job *job)
 	if (job) {
 		free(job->uuid);
 		free(job->xml);
+		free(job->command);
 		free(job);
 	}
 	return NULL;

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Changes of metadata on their way: a queue, and that each is answered exactly once. Not
- * thread-safe. */
+/* Changes of metadata and commands to a monitor on their way: a queue, and that each is answered
+ * exactly once. Not thread-safe. */
 #ifndef PAGEFOLD_GLUE_LIBVIRT_JOB_H
 #define PAGEFOLD_GLUE_LIBVIRT_JOB_H
+
+#include <stdint.h>
 
 #include "hypervisor-glue/libvirt_link.h"
 
 struct libvirt_job {
 	char *uuid, *xml;
+	char *command;        /* to the domain's monitor; NULL: a change of metadata */
+	uint64_t deadline_ns; /* of a command: not begun any more after it, and given up then */
 	libvirt_set_done_fn done; /* NULL: answered */
 	void *token;
 	struct libvirt_job *next;

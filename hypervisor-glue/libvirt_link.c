@@ -180,14 +180,10 @@ struct libvirt_domains *libvirt_link_domains(struct libvirt_link *link)
 	return domains;
 }
 
-int libvirt_link_set_metadata(struct libvirt_link *link, const char *uuid, const char *xml,
-	libvirt_set_done_fn done, void *token)
+void libvirt_link_submit(struct libvirt_link *link, struct libvirt_job *job)
 {
-	struct libvirt_job *job = libvirt_job_new(uuid, xml, done, token);
 	bool slow;
 
-	if (!job)
-		return -ENOMEM;
 	pthread_mutex_lock(&link->lock);
 	libvirt_job_append(&link->jobs, job);
 	pthread_cond_signal(&link->wake);
@@ -197,5 +193,15 @@ int libvirt_link_set_metadata(struct libvirt_link *link, const char *uuid, const
 	pthread_mutex_unlock(&link->lock);
 	if (slow)
 		virEventUpdateTimeout(link->timer, LIBVIRT_PATIENCE_MS);
+}
+
+int libvirt_link_set_metadata(struct libvirt_link *link, const char *uuid, const char *xml,
+	libvirt_set_done_fn done, void *token)
+{
+	struct libvirt_job *job = libvirt_job_new(uuid, xml, done, token);
+
+	if (!job)
+		return -ENOMEM;
+	libvirt_link_submit(link, job);
 	return 0;
 }

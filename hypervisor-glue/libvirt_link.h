@@ -8,6 +8,8 @@
 #ifndef PAGEFOLD_GLUE_LIBVIRT_LINK_H
 #define PAGEFOLD_GLUE_LIBVIRT_LINK_H
 
+#include <stdint.h>
+
 #include "hypervisor-glue/libvirt_domains.h"
 
 struct libvirt_link;
@@ -48,5 +50,22 @@ typedef void (*libvirt_set_done_fn)(void *token, int error, char *message);
  */
 int libvirt_link_set_metadata(struct libvirt_link *link, const char *uuid, const char *xml,
 	libvirt_set_done_fn done, void *token);
+
+#define LIBVIRT_REASON_BYTES 256
+
+struct libvirt_monitor_call;
+
+/* Has the link's thread send one command of QMP over libvirt's monitor connection, unless the
+ * deadline (CLOCK_MONOTONIC) is over by then; libvirt marks the domain as tainted by it
+ * (custom-monitor). NULL: no memory. Any thread. */
+struct libvirt_monitor_call *libvirt_link_monitor(
+	struct libvirt_link *link, const char *uuid, const char *command, uint64_t deadline_ns);
+/*
+ * Waits for the reply, which may be an error and is the caller's to free, and ends the call; the
+ * link may be gone by then. Errors as those of a change of metadata: after -ETIMEDOUT what libvirt
+ * is already at may still be carried out. On failure a sentence in reason.
+ */
+int libvirt_monitor_wait(struct libvirt_monitor_call *call, uint64_t deadline_ns, char **ret_reply,
+	char reason[LIBVIRT_REASON_BYTES]);
 
 #endif

@@ -48,6 +48,9 @@ struct libvirt_link {
 /* void *: also for libvirt, which frees with it what it was given to hold. */
 void libvirt_link_unref(void *link);
 
+/* The link's thread does it, and frees it. */
+void libvirt_link_submit(struct libvirt_link *link, struct libvirt_job *job);
+
 /* The thread. It has a reference to the link and to libvirt's loop, and gives them back at its end.
  */
 void *libvirt_link_main(void *link);

@@ -14,6 +14,9 @@
 
 #define TIMER_SLACK_NS (50 * NS_PER_MS) /* libvirt's timers go off up to 20 ms early */
 
+/* Longer than any command that is meant to end. */
+#define COMMAND_PATIENCE_NS (600 * NS_PER_S)
+
 /* ---- what is known ---- */
 
 /* Takes the table over. only_if_slow: the call that lasted too long may have ended meanwhile, and
@@ -56,13 +59,18 @@ static void link_publish_trouble(struct libvirt_link *link, const char *what, bo
 
 /* ---- calls that last ---- */
 
-static void link_call_begin(struct libvirt_link *link)
+static void link_call_begin_for(struct libvirt_link *link, uint64_t patience_ns)
 {
 	pthread_mutex_lock(&link->lock);
 	link->busy = true;
-	link->busy_until_ns = clock_monotonic_ns() + LIBVIRT_PATIENCE_NS;
+	link->busy_until_ns = clock_monotonic_ns() + patience_ns;
 	pthread_mutex_unlock(&link->lock);
-	virEventUpdateTimeout(link->timer, LIBVIRT_PATIENCE_MS);
+	virEventUpdateTimeout(link->timer, (int)(patience_ns / NS_PER_MS));
+}
+
+static void link_call_begin(struct libvirt_link *link)
+{
+	link_call_begin_for(link, LIBVIRT_PATIENCE_NS);
 }
 
 static void link_call_end(struct libvirt_link *link)
@@ -173,12 +181,34 @@ static struct libvirt_job *link_take_job(struct libvirt_link *link)
 	return job;
 }
 
+/* QEMU may be at a command for seconds. What nobody waits for any more is not begun: its time was
+ * then, not now. */
+static int link_run_command(
+	struct libvirt_link *link, const struct libvirt_job *job, char **ret_message)
+{
+	const uint64_t now = clock_monotonic_ns();
+	const uint64_t left_ns = job->deadline_ns > now ? job->deadline_ns - now : 0;
+	int r;
+
+	if (!left_ns)
+		return -ETIMEDOUT;
+	link_call_begin_for(link,
+		left_ns < LIBVIRT_PATIENCE_NS          ? LIBVIRT_PATIENCE_NS
+			: left_ns < COMMAND_PATIENCE_NS ? left_ns
+							: COMMAND_PATIENCE_NS);
+	r = libvirt_connection_monitor(&link->connection, job->uuid, job->command, ret_message);
+	link_call_end(link);
+	return r;
+}
+
 static void link_run_job(struct libvirt_link *link, struct libvirt_job *job)
 {
 	_cleanup_free_ char *message = NULL;
 	int r = -ENOTCONN;
 
-	if (link->connection.handle) {
+	if (link->connection.handle && job->command) {
+		r = link_run_command(link, job, &message);
+	} else if (link->connection.handle) {
 		link_call_begin(link);
 		r = libvirt_connection_set_metadata(
 			&link->connection, job->uuid, job->xml, &message);

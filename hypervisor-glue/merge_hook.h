@@ -8,6 +8,7 @@
 #ifndef PAGEFOLD_GLUE_MERGE_HOOK_H
 #define PAGEFOLD_GLUE_MERGE_HOOK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,14 +34,30 @@ struct advice_request {
 struct hook_context {
 	const struct host_root *root;
 	const char *attach_helper; /* path of the pagefold-attach executable */
+	/*
+	 * One command of QMP to the process's monitor, whichever there is; the reply is the caller's to free
+	 * (qmp.h). 0, -ETIMEDOUT by the deadline, -ENOENT: it has none, -errno, with a sentence in reason.
+	 * NULL: nobody may be asked.
+	 */
+	int (*monitor)(void *data, const struct process *process, const char *command,
+		uint64_t deadline_ns, char **ret_reply, char reason[HOOK_REASON_BYTES]);
+	void *monitor_data; /* outlives the hook, as root does */
 };
 
 struct merge_hook {
 	const struct merge_hook_ops *ops;
+	/* Why the last advise() refused something; "": the results say it all. */
+	char trouble[HOOK_REASON_BYTES];
 };
 
 struct merge_hook_ops {
 	const char *name;
+	/*
+	 * It can only advise all of the memory that it reaches at once: requests that cover less are answered
+	 * with -EXDEV, memory out of its reach and other advice than (UN)MERGEABLE with -EOPNOTSUPP. It keeps
+	 * the thread that asks waiting, and QEMU's main loop while folded memory is copied back.
+	 */
+	bool whole;
 	/*
 	 * Gets hold of the process. On failure -errno and, in reason, one sentence that says what stands
 	 * in the way and what would cure it.
@@ -63,6 +80,7 @@ struct merge_hook_ops {
 };
 
 extern const struct merge_hook_ops merge_hook_ring;
+extern const struct merge_hook_ops merge_hook_qmp; /* QEMU's own doing, whole backends; no huge-page advice */
 extern const struct merge_hook_ops merge_hook_none; /* attaches to anything, advises nothing: -ENOTSUP */
 
 #endif

@@ -10,10 +10,9 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "hypervisor-glue/qemu_options.h"
 
-/* Long enough for every value that is looked at; a longer one is not taken at all, because half a
- * name could be another VM's. */
-#define VALUE_BYTES VMM_NAME_BYTES
+#define VALUE_BYTES QEMU_VALUE_BYTES
 
 /* Memory sizes are rounded up to this by QEMU's machine code. */
 #define RAM_ALIGN_BYTES UINT64_C(8192)
@@ -39,8 +38,8 @@ static bool next_item(const char **inout_text, char ret[VALUE_BYTES])
 	return true;
 }
 
-/* The last value of key in the option's text. first_may_be: the key may be left out in front. */
-static bool find_value(const char *text, const char *key, bool first_may_be, char ret[VALUE_BYTES])
+bool qemu_option_value(
+	const char *text, const char *key, bool first_may_be, char ret[QEMU_VALUE_BYTES])
 {
 	const size_t key_length = strlen(key);
 	char item[VALUE_BYTES];
@@ -59,6 +58,26 @@ static bool find_value(const char *text, const char *key, bool first_may_be, cha
 		found = true;
 	}
 	return found;
+}
+
+bool qemu_option_is_on(const char *text, const char *key)
+{
+	const size_t key_length = strlen(key);
+	char item[VALUE_BYTES];
+	bool on = false;
+
+	while (next_item(&text, item)) {
+		if (strncmp(item, key, key_length) != 0)
+			continue;
+		if (!item[key_length])
+			on = true;
+		else if (item[key_length] == '=')
+			on = !strcmp(item + key_length + 1, "on") ||
+			     !strcmp(item + key_length + 1, "yes") ||
+			     !strcmp(item + key_length + 1, "true") ||
+			     !strcmp(item + key_length + 1, "y");
+	}
+	return on;
 }
 
 /* Bytes of the UTF-8 sequence at text, 0 where there is none; control characters are none. */
@@ -108,7 +127,7 @@ static void parse_name(const char *text, struct qemu_cmdline *ret)
 {
 	char name[VALUE_BYTES];
 
-	if (!find_value(text, "guest", true, name))
+	if (!qemu_option_value(text, "guest", true, name))
 		return;
 	sanitize(name);
 	memcpy(ret->name, name, sizeof(name));
@@ -211,7 +230,7 @@ static void parse_memory(const char *text, struct qemu_cmdline *ret)
 {
 	char size[VALUE_BYTES];
 
-	if (find_value(text, "size", true, size))
+	if (qemu_option_value(text, "size", true, size))
 		ret->ram_bytes = parse_size(size);
 }
 
@@ -249,7 +268,7 @@ static void parse_object(const char *text, struct qemu_cmdline *ret)
 
 	if (*text == '{')
 		parse_json_object(text, ret);
-	else if (find_value(text, "qom-type", true, type) &&
+	else if (qemu_option_value(text, "qom-type", true, type) &&
 		 is_confidential_type(type, strlen(type)))
 		ret->confidential = true;
 }
@@ -259,8 +278,8 @@ static void parse_machine(const char *text, struct qemu_cmdline *ret)
 	char ignored[VALUE_BYTES];
 
 	/* memory-encryption is what it was called before QEMU 6.0. */
-	if (find_value(text, "confidential-guest-support", false, ignored) ||
-		find_value(text, "memory-encryption", false, ignored))
+	if (qemu_option_value(text, "confidential-guest-support", false, ignored) ||
+		qemu_option_value(text, "memory-encryption", false, ignored))
 		ret->confidential = true;
 }
 
@@ -269,7 +288,7 @@ static void parse_chardev(const char *text, struct qemu_cmdline *ret)
 {
 	char id[VALUE_BYTES];
 
-	if (find_value(text, "id", false, id) && !strcmp(id, "charmonitor"))
+	if (qemu_option_value(text, "id", false, id) && !strcmp(id, "charmonitor"))
 		ret->by_libvirt = true;
 }
 
@@ -306,8 +325,7 @@ static option_parser parser_of(const char *argument)
 	return NULL;
 }
 
-/* The argument at *inout_offset; NULL behind the last one, or where the text ends without a NUL. */
-static const char *next_argument(const char *cmdline, size_t length, size_t *inout_offset)
+const char *qemu_argument_next(const char *cmdline, size_t length, size_t *inout_offset)
 {
 	const char *const argument = cmdline + *inout_offset;
 	const char *const nul = memchr(argument, '\0', length - *inout_offset);
@@ -324,12 +342,13 @@ void qemu_cmdline_parse(const char *cmdline, size_t length, struct qemu_cmdline 
 	const char *argument;
 	size_t offset = 0;
 
-	while ((argument = next_argument(cmdline, length, &offset))) {
+	while ((argument = qemu_argument_next(cmdline, length, &offset))) {
 		const option_parser parse = parser_of(argument);
-		const char *const value = parse ? next_argument(cmdline, length, &offset) : NULL;
+		const char *const value = parse ? qemu_argument_next(cmdline, length, &offset) : NULL;
 
 		if (value)
 			parse(value, &parsed);
 	}
+	qemu_cmdline_find_qmp(cmdline, length, parsed.qmp_path);
 	*ret = parsed;
 }

@@ -15,6 +15,7 @@
 
 #define VMM_NAME_BYTES 256
 #define VMM_UUID_BYTES 37
+#define VMM_QMP_PATH_BYTES 108 /* what a Unix socket's address holds */
 
 /* What QEMU's command line declares; empty or 0 where it is silent. */
 struct qemu_cmdline {
@@ -23,6 +24,8 @@ struct qemu_cmdline {
 	uint64_t ram_bytes;        /* -m; QEMU's default unit is MiB */
 	bool incoming;             /* -incoming was given: guest RAM may still be arriving */
 	bool by_libvirt;   /* libvirt's own monitor is on it: libvirt started it */
+	/* A QMP socket of QEMU's own, absolute; never the one libvirt holds ("charmonitor"). */
+	char qmp_path[VMM_QMP_PATH_BYTES];
 	bool confidential; /* SEV, TDX or s390 PV guest object: RAM is encrypted or guest_memfd */
 };
 

@@ -27,7 +27,7 @@ WRONG_CONFIGURATIONS = [
     ("policy-dir", "policy.d", "an absolute path"),
     ("metrics-listen", "127.0.0.1:9999", "the metrics come with a later version"),
     ("fold-when", "pressure", "comes with a later version"),
-    ("hook", "qmp", "later version"),
+    ("hook", "magic", "hook"),
 ]
 
 
@@ -52,7 +52,7 @@ def test_wrong_configuration_is_refused_with_file_and_line(key, value, sentence)
 @pytest.mark.parametrize("text, sentence", [
     ("[target x]\nmode = merge\n", "no match = line"),
     ("[target x]\nmatch = pid:0\nmode = merge\n", "is no process id"),
-    ("[target x]\nmatch = exe:*\nmode = merge\nhook = qmp\n", "later version"),
+    ("[target x]\nmatch = exe:*\nmode = merge\nhook = magic\n", "hook"),
     ("[target x]\nmatch = pid:1\nmoode = merge\n", 'no key "moode"'),
 ])
 def test_wrong_policy_file_is_refused_with_file_and_line(text, sentence):

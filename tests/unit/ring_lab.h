@@ -106,7 +106,7 @@ static inline int lab_setup(void **state)
 		print_message("pagefold-attach is not built\n");
 		return -1;
 	}
-	lab->context = (struct hook_context){ &lab->root, lab->helper };
+	lab->context = (struct hook_context){ .root = &lab->root, .attach_helper = lab->helper };
 	memory = mmap(NULL, (EXTENTS + 1) * EXTENT, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	assert_ptr_not_equal(memory, MAP_FAILED);

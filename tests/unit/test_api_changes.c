@@ -52,7 +52,7 @@ static void test_bad_policies_are_400(void **state)
 		"{\"mode\":\"Merge\"}", "{\"mood\":\"merge\"}",
 		"{\"mode\":\"merge\",\"mode\":\"off\"}", "{\"mode\":\"merge\"}x",
 		"{\"group\":\"auto\"}", "{\"group\":\"\"}", "{\"group\":\"a b\"}",
-		"{\"group\":\"a\\nmode=merge\"}", "{\"group\":\"a\\u0000\"}", "{\"hook\":\"qmp\"}",
+		"{\"group\":\"a\\nmode=merge\"}", "{\"group\":\"a\\u0000\"}", "{\"hook\":\"qmp2\"}",
 		"{\"hugepages\":\"none\"}", "{\"mode\":\"merge\",\"hook\":\"x\"}",
 		"{\"\xff\":\"x\"}", "{\"schema\":1}" };
 	struct world *world = *state;

@@ -200,7 +200,7 @@ static void test_release_that_is_refused_holds_nothing(void **state)
 	assert_true(target_has_marks(target_of(world, 1)));
 	world->core.state_dir = "/nonexistent/pagefold";
 	run(world, (struct api_request){ .command = API_RELEASE, .pid = world->children[1].pid },
-		-ENOTSUP, "web2");
+		-EAGAIN, "web2");
 	target_of(world, 1)->guest.map.extents[0].marked = false;
 }
 

@@ -187,7 +187,6 @@ static void test_wrong_lines_are_refused_with_file_and_line(void **state)
 		"settle-seconds = 3601",
 		"fold-when = pressure",
 		"fold-when = never",
-		"hook = qmp",
 		"hook = rings",
 		"active-group = a b",
 		"active-group =",
@@ -228,7 +227,7 @@ static void test_wrong_lines_are_refused_with_file_and_line(void **state)
 
 static void test_what_a_later_version_brings_is_refused_in_so_many_words(void **state)
 {
-	static const char *const lines[] = { "fold-when = pressure", "hook = qmp",
+	static const char *const lines[] = { "fold-when = pressure",
 		"metrics-listen = :9100" };
 	const struct temp_dir dir = temp_dir_make();
 

@@ -67,7 +67,7 @@ static int qemu_setup(struct lab *lab, bool unprivileged)
 	assert_int_equal(host_root_open("", &lab->root), 0);
 	if (!find_helper(lab->helper))
 		return -1;
-	lab->context = (struct hook_context){ &lab->root, lab->helper };
+	lab->context = (struct hook_context){ .root = &lab->root, .attach_helper = lab->helper };
 	pid = fork();
 	assert_true(pid >= 0);
 	if (!pid)

@@ -459,7 +459,7 @@ static void test_registry_keeps_the_costs_of_those_that_are_gone(void **state)
 		.name = "test", .cpu_ns = hook_cpu, .helper_cpu_ns = hook_helper_cpu,
 		.detach = hook_detach,
 	};
-	static struct merge_hook hook = { &ops };
+	static struct merge_hook hook = { .ops = &ops };
 	struct world *world = *state;
 	uint64_t ring_ns, helper_ns;
 

@@ -195,7 +195,7 @@ static void count_detach(struct merge_hook *hook)
 static void test_target_free_lets_go_of_the_hook(void **state)
 {
 	static const struct merge_hook_ops ops = { .name = "test", .detach = count_detach };
-	static struct merge_hook hook = { &ops };
+	static struct merge_hook hook = { .ops = &ops };
 	struct world *world = *state;
 
 	detached = 0;

@@ -105,6 +105,67 @@ static void test_cmdline_name_too_long_is_dropped_not_cut(void **state)
 	}
 }
 
+static void test_cmdline_qmp_sockets(void **state)
+{
+	static const struct {
+		const char *arguments, *path;
+	} cases[] = {
+		{ "q|-qmp|unix:/run/a.sock,server=on,wait=off|", "/run/a.sock" },
+		{ "q|--qmp|unix:/run/a.sock,server,nowait|", "/run/a.sock" },
+		{ "q|-qmp|unix:path=/run/a.sock,server=on|", "/run/a.sock" },
+		{ "q|-qmp|unix:/run/a,,b.sock,server=on|", "/run/a,b.sock" },
+		{ "q|-qmp|unix:/a,server=on|-qmp|unix:/b,server=on|", "/a" },
+		{ "q|-chardev|socket,id=x,path=/p,server=on,wait=off|-mon|chardev=x,mode=control|",
+			"/p" },
+		{ "q|-mon|x,mode=control|-chardev|socket,id=x,path=/p,server=on|", "/p" },
+		/* as Proxmox writes it */
+		{ "kvm|-chardev|socket,id=qmp,path=/var/run/qemu-server/100.qmp,server=on,wait=off|"
+		  "-mon|chardev=qmp,mode=control|"
+		  "-chardev|socket,id=qmp-event,path=/var/run/qmeventd.sock,reconnect=5|"
+		  "-mon|chardev=qmp-event,mode=control|",
+			"/var/run/qemu-server/100.qmp" },
+		{ "q|-mon|chardev=x,mode=control|-chardev|{\"id\":\"x\",\"backend\":{\"type\":"
+		  "\"socket\",\"data\":{\"addr\":{\"type\":\"unix\",\"data\":{\"path\":\"/p\"}},"
+		  "\"server\":true}}}|",
+			"/p" },
+		/* libvirt's own is libvirt's */
+		{ "q|-chardev|socket,id=charmonitor,path=/p,server=on|"
+		  "-mon|chardev=charmonitor,id=monitor,mode=control|",
+			"" },
+		{ "q|-chardev|socket,id=x,path=/p,server=on|-mon|chardev=x|", "" }, /* HMP */
+		{ "q|-chardev|socket,id=x,path=/p,server=on|-mon|chardev=y,mode=control|", "" },
+		{ "q|-chardev|socket,id=x,path=/p,server=off|-mon|chardev=x,mode=control|", "" },
+		{ "q|-chardev|pipe,id=x,path=/p,server=on|-mon|chardev=x,mode=control|", "" },
+		{ "q|-qmp|unix:/run/a.sock|", "" },
+		{ "q|-qmp|unix:a.sock,server=on|", "" }, /* relative to QEMU */
+		{ "q|-qmp|tcp:localhost:4444,server=on|", "" },
+		{ "q|-qmp|stdio|", "" },
+		{ "q|-qmp|", "" },
+		{ "q|-qmp|unix:/cut,server=on", "" },
+		{ "q|-mon|chardev=x,mode=control|-chardev|{|", "" },
+		{ "q|-mon|chardev=x,mode=control|-chardev|{\"id\":\"x\",\"id\":\"x\"}|", "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_string_equal(parse(cases[i].arguments).qmp_path, cases[i].path);
+}
+
+static void test_cmdline_qmp_path_that_no_socket_has_is_dropped(void **state)
+{
+	(void)state;
+	for (int length = 105; length < 112; length++) {
+		char arguments[256];
+		struct qemu_cmdline parsed;
+
+		(void)snprintf(arguments, sizeof(arguments), "q|-qmp|unix:/%0*d,server=on|",
+			length - 1, 0);
+		parsed = parse(arguments);
+		assert_int_equal(strlen(parsed.qmp_path),
+			length < VMM_QMP_PATH_BYTES ? length : 0);
+	}
+}
+
 static void test_cmdline_memory_sizes(void **state)
 {
 	static const struct {
@@ -355,6 +416,8 @@ int main(void)
 		cmocka_unit_test(test_cmdline_as_libvirt_writes_it),
 		cmocka_unit_test(test_cmdline_names),
 		cmocka_unit_test(test_cmdline_name_too_long_is_dropped_not_cut),
+		cmocka_unit_test(test_cmdline_qmp_sockets),
+		cmocka_unit_test(test_cmdline_qmp_path_that_no_socket_has_is_dropped),
 		cmocka_unit_test(test_cmdline_memory_sizes),
 		cmocka_unit_test(test_cmdline_uuids),
 		cmocka_unit_test(test_cmdline_confidential_guests),

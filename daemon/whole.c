@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/whole.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "daemon/account.h"
+#include "daemon/fold.h"
+#include "daemon/means.h"
+
+int whole_advise(struct core *core, struct target *target, enum advice advice,
+	struct advice_request **ret_requests)
+{
+	const struct extent_map *map = &target->guest.map;
+	_cleanup_free_ struct advice_request *requests = calloc(map->count + 1, sizeof(*requests));
+	int error;
+
+	if (!requests)
+		return -ENOMEM;
+	for (size_t i = 0; i < map->count; i++)
+		requests[i] = (struct advice_request){ map->extents[i].start,
+			map->extents[i].end - map->extents[i].start, advice, 0 };
+	error = means_advise(core, target, requests, map->count);
+	if (error)
+		return error;
+	*ret_requests = steal_pointer(&requests);
+	return 0;
+}
+
+static void extent_unmark(struct extent *extent)
+{
+	free(extent->shared_before);
+	extent->shared_before = NULL;
+	extent->marked = false;
+	extent->fresh = false;
+	extent->folded = 0;
+}
+
+int whole_unmark(struct core *core, struct target *target)
+{
+	_cleanup_free_ struct advice_request *requests = NULL;
+	int error = whole_advise(core, target, ADVICE_UNMERGEABLE, &requests);
+
+	if (error)
+		return error;
+	for (size_t i = 0; i < target->guest.map.count; i++) {
+		struct extent *extent = &target->guest.map.extents[i];
+
+		extent->out_of_reach = requests[i].ret_result == -EOPNOTSUPP;
+		if (!extent->marked)
+			continue;
+		if (requests[i].ret_result)
+			error = requests[i].ret_result;
+		else
+			extent_unmark(extent);
+	}
+	return error;
+}
+
+static void extent_judge(struct extent *extent, uint64_t *inout_folds)
+{
+	*inout_folds += extent_folds(extent);
+	if (extent->fresh) {
+		extent->due_ns = 0; /* zero folds are not there to be read any more: count anew */
+		fold_judge(extent);
+	}
+	extent->fresh = false;
+}
+
+int whole_trim(struct core *core, struct target *target)
+{
+	uint64_t folds = 0;
+	int error = 0;
+
+	for (size_t i = 0; i < target->guest.map.count; i++) {
+		struct extent *extent = &target->guest.map.extents[i];
+		uint8_t tenures[EXTENT_PAGES];
+		double saved;
+
+		if (!extent->marked)
+			continue;
+		error = account_extent(target, extent, tenures, &saved);
+		if (error)
+			return error;
+		extent_judge(extent, &folds);
+	}
+	if (!folds)
+		error = whole_unmark(core, target);
+	return error ? error : core_record(core);
+}
