@@ -21,6 +21,9 @@
 #define ONCE_PASSES_MOST      20
 #define ONCE_PROGRESS_DIVISOR 100
 
+/* --once looks again so much later where libvirt has not answered. */
+#define LIBVIRT_PATIENCE_NS (1 * NS_PER_S)
+
 /* A host where VMs come and go all the time must get on with its passes all the same. */
 #define CUT_SHORT_NS (5 * NS_PER_S)
 
@@ -186,12 +189,22 @@ static void once_finish(struct worker *worker, const char *why)
 	worker_notify(worker);
 }
 
+/* libvirt has not said yet what may be done with one of its domains. */
+static bool policies_awaited(const struct core *core)
+{
+	for (size_t i = 0; i < core->registry.count; i++)
+		if (core->registry.targets[i]->policy_unknown)
+			return true;
+	return false;
+}
+
 /* True: there is nothing more to do for --once. */
 static bool once_judge(struct worker *worker, int64_t reclaimed_before)
 {
 	const struct core *core = worker->core;
 	const int64_t now = reclaimed_bytes(core);
-	const bool awaits = core->plan.fold_pages || visit_awaited_ns(core) != UINT64_MAX;
+	const bool awaits = core->plan.fold_pages || visit_awaited_ns(core) != UINT64_MAX ||
+		policies_awaited(core);
 
 	if (core->pass_number >= ONCE_PASSES_MOST)
 		once_finish(worker, "stopped");
@@ -210,7 +223,9 @@ static uint64_t next_pass_ns(const struct core *core, uint64_t pass_started_ns)
 	const uint64_t awaited_ns = core->paused ? UINT64_MAX : visit_awaited_ns(core);
 
 	if (core->once)
-		return awaited_ns == UINT64_MAX ? 0 : awaited_ns;
+		return awaited_ns != UINT64_MAX ? awaited_ns
+			: policies_awaited(core) ? pass_started_ns + LIBVIRT_PATIENCE_NS
+						 : 0;
 	return awaited_ns < regular_ns ? awaited_ns : regular_ns;
 }
 

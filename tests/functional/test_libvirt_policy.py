@@ -138,3 +138,11 @@ def test_domains_of_a_libvirt_that_does_not_answer_get_nothing_new(libvirtd, dom
         libvirtd.wait_ready()
         scene.wait_state(daemon, domains[0], "off")
         wait_mode(daemon, domains[1], "merge")
+
+
+def test_once_waits_for_what_libvirt_says(libvirtd, domains):
+    for domain in domains:
+        domain.set_policy("<policy mode='merge'/>", "--live")
+    with scene.pagefoldd(config={**CONFIG, "libvirt-uri": libvirtd.uri}, once=True) as daemon:
+        assert daemon.wait(120) == 0
+        assert all(marks.ksm_bytes(domain.pid) > 1 << 20 for domain in domains)
