@@ -162,9 +162,13 @@ static void set_file(struct policy_setter *setter, const char *policy_dir,
 	const struct policy_subject *subject, const struct policy *policy, api_done_fn done,
 	void *token)
 {
+	_cleanup_free_ char *kept = NULL;
 	struct api_outcome outcome = { 0 };
 	struct policy_target target;
 
+	/* Before the reload, which may replace policy_dir. */
+	if (asprintf(&kept, "Kept in %s/00-set.conf.", policy_dir) < 0)
+		kept = NULL;
 	policy_target_of(subject, &target);
 	outcome.error =
 		policy_file_set(policy_dir, target.section, target.match, policy, &outcome.message);
@@ -172,8 +176,7 @@ static void set_file(struct policy_setter *setter, const char *policy_dir,
 		outcome.error = setter->host.reload(setter->host.data);
 	if (!outcome.error) {
 		setter->host.was_set(setter->host.data, subject->pid);
-		if (asprintf(&outcome.message, "Kept in %s/00-set.conf.", policy_dir) < 0)
-			outcome.message = NULL;
+		outcome.message = steal_pointer(&kept);
 	}
 	done(token, outcome);
 }
