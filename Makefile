@@ -118,7 +118,7 @@ check-unit: all $(UNIT_TESTS) ## run the unit tests only
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 check-asan: deps-test ## run every test with AddressSanitizer and UndefinedBehaviorSanitizer
-	@$(MAKE) --no-print-directory check-run BUILD=$(BUILD)/asan SANITIZE='$(ASAN)' OPTIMIZE='-O1 -g'
+	@PAGEFOLD_SANITIZED=yes $(MAKE) --no-print-directory check-run BUILD=$(BUILD)/asan SANITIZE='$(ASAN)' OPTIMIZE='-O1 -g'
 
 FUZZ_SECONDS ?= 30
 
