@@ -20,7 +20,8 @@
 /* A VMM needs VMAs of its own (threads, devices, hot-plug): a quarter of vm.max_map_count is left to it. */
 #define VMA_RESERVE_DIVISOR 4
 
-static int stage_discover(struct core *core)
+/* ret_news: somebody came, went, or has another policy. */
+static int stage_discover(struct core *core, bool *ret_news)
 {
 	_cleanup_(links_tables_done) struct links_tables libvirt = { 0 };
 	const struct registry_sources sources = {
@@ -34,7 +35,6 @@ static int stage_discover(struct core *core)
 	int error;
 
 	sentences_clear(&core->warnings);
-	sentences_clear(&core->blocked_by);
 	error = links_tables(core->links, &libvirt);
 	if (error)
 		return error;
@@ -45,9 +45,10 @@ static int stage_discover(struct core *core)
 	error = registry_refresh(&core->registry, &sources, &trouble);
 	if (trouble)
 		sentences_add(&core->warnings, "%s", trouble);
-	core->index_stale = core->index_stale || core->registry.count != known;
+	*ret_news = core->registry.count != known;
 	for (size_t i = 0; i < core->registry.count; i++)
-		core->index_stale = core->index_stale || core->registry.targets[i]->policy_is_new;
+		*ret_news = *ret_news || core->registry.targets[i]->policy_is_new;
+	core->index_stale = core->index_stale || *ret_news;
 	driver_survey(&core->driver, &core->root, core->config.ksm_owner);
 	if (thp_mode_read(&core->root, &core->thp_mode) < 0)
 		core->thp_mode = THP_NEVER; /* compiled out */
@@ -154,13 +155,20 @@ static void publish_burst(void *arg)
 int pass_run(struct core *core, publish_fn publish, void *arg)
 {
 	struct publication publication = { core, publish, arg };
+	bool news = false;
 	int error;
 
-	error = stage_discover(core);
+	error = stage_discover(core, &news);
 	if (!error)
 		error = stage_map(core);
+	/* Reading may take long: who is there, and with which policy, is known now. */
+	if (!error && news) {
+		account_targets(core);
+		publish_now(&publication);
+	}
 	if (!error && !core->paused)
 		error = visit_due(core);
+	sentences_clear(&core->blocked_by);
 	if (!error && !core->paused && !interrupt_raised(core->interrupt)) {
 		groups_follow_config(core);
 		if (core->index_stale)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from lab import race, verdict
+from benchmark import figures, folding, race, verdict
 
 MIB = 1 << 20
 
@@ -56,12 +56,29 @@ def test_where_others_move_anon_pages_the_guests_part_counts():
     assert noisy["ratios"]["savings_vs_ksmd_flat_out"] == pytest.approx(1.0)
 
 
-def test_report_is_json_and_a_table(capsys):
+def test_rounds_become_figures_json_and_a_table(capsys):
     rounds = [judged(outcome([(1, cpu, 100)], 100), outcome([(1, 1.0, 100)], 100))
               for cpu in (4.0, 5.0, 10.0)]
-    document = json.loads(json.dumps(verdict.document({"schema": 1, "rounds": rounds})))
-    assert document["ratios"]["cpu_to_95_vs_ksmd_flat_out"] == pytest.approx(0.2)
-    assert document["spread"]["cpu_to_95_vs_ksmd_flat_out"] == {
-        "min": pytest.approx(0.1), "median": pytest.approx(0.2), "max": pytest.approx(0.25)}
-    verdict.print_report({"rounds": rounds})
+    assert json.loads(json.dumps(verdict.plain(rounds)))[0]["ratios"] == rounds[0]["ratios"]
+    documents = json.loads(json.dumps([figure.document() for figure in folding.figures(rounds)]))
+    cpu, = [one for one in documents if one["name"] == "cpu_to_95_vs_ksmd_flat_out"]
+    assert cpu["value"] == pytest.approx(0.2)
+    assert cpu["met"] is False
+    assert cpu["spread"] == {"min": pytest.approx(0.1), "median": pytest.approx(0.2),
+                             "max": pytest.approx(0.25)}
+    figures.print_table(documents)
     assert "cpu_to_95_vs_ksmd_flat_out" in capsys.readouterr().out
+    verdict.print_round(0, rounds[0])
+    assert "ksmd flat out" in capsys.readouterr().out
+
+
+def test_goals_are_met_or_missed_and_what_was_not_reached_is_missed():
+    at_most = (figures.AT_MOST, 2)
+    assert figures.Figure("a", 2.0, "s", at_most).met()
+    assert not figures.Figure("a", 2.1, "s", at_most).met()
+    assert figures.Figure("a", 2.1, "s", (figures.AT_LEAST, 2)).met()
+    assert figures.Figure("a", None, "s", at_most).met() is False
+    assert figures.Figure("a", 1.0).met() is None
+    assert figures.Figure.of("a", [1.0, None, 3.0], goal=at_most).value is None
+    assert figures.Figure.of("a", [1.0, 5.0, 3.0]).value == 3.0
+    assert figures.Figure.of("a", [1.0, 5.0, 3.0], worst=True).value == 5.0

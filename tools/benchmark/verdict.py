@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two contenders of tools/bench side by side: ratios, a table, and the same as JSON."""
+"""Two contenders side by side: ratios, a table, and the same as JSON."""
 
 import statistics
 from dataclasses import asdict
 
-from lab import race
+from benchmark import race
+from benchmark.figures import AT_LEAST, AT_MOST
 
 MIB = 1 << 20
 TARGET_SHARE = 0.95
-GOALS = {"savings_vs_ksmd_flat_out": ("at least", 0.95),
-         "cpu_to_95_vs_ksmd_flat_out": ("at most", 0.2),
-         "rmap_items_vs_ksmd_flat_out": ("at most", 0.2),
-         "wall_to_95_vs_ksmd_flat_out": None}
+GOALS = {"savings_vs_ksmd_flat_out": (AT_LEAST, 0.95),
+         "cpu_to_95_vs_ksmd_flat_out": (AT_MOST, 1 / 10),
+         "wall_to_95_vs_ksmd_flat_out": (AT_MOST, 1 / 8),
+         "rmap_items_vs_ksmd_flat_out": (AT_MOST, 1 / 7)}
 
 
 # Other programs may move AnonPages by so much of the savings.
@@ -63,15 +64,9 @@ def spread(rounds):
     return result
 
 
-def document(report):
-    """The report as it is written: samples as plain numbers."""
-    rounds = [{name: _plain(part) for name, part in results.items()}
-              for results in report["rounds"]]
-    if not all("ratios" in results for results in report["rounds"]):
-        return {**report, "rounds": rounds}
-    ratios = spread(report["rounds"])
-    medians = {name: values and values["median"] for name, values in ratios.items()}
-    return {**report, "ratios": medians, "spread": ratios, "rounds": rounds}
+def plain(rounds):
+    """The rounds as they are written: samples as plain numbers."""
+    return [{name: _plain(part) for name, part in results.items()} for results in rounds]
 
 
 def _plain(part):
@@ -116,7 +111,7 @@ def _rows(ksmd, pagefold):
     yield both("AnonHugePages of guests kept, MiB", lambda one: one["huge_bytes"], _mib)
 
 
-def _print_round(number, results):
+def print_round(number, results):
     print()
     print(_ROW.format(f"round {number + 1} ({', then '.join(results['order'])})", "ksmd flat out",
                       "pagefold", "ratio"))
@@ -128,30 +123,3 @@ def _print_round(number, results):
         moved = " and ".join(f"{-others_bytes(results[name]) / MIB:+.1f} MiB beside {name}"
                              for name in ("ksmd", "pagefold"))
         print(f"other programs moved AnonPages ({moved}): judged by the guests' part of it alone")
-
-
-def print_report(report):
-    for number, results in enumerate(report["rounds"]):
-        _print_round(number, results)
-    print()
-    for name, values in spread(report["rounds"]).items():
-        print(f"{name:<30} {_spread_text(values)}{_goal_text(GOALS[name])}")
-    _print_khugepaged(report["rounds"][-1].get("khugepaged"))
-
-
-def _spread_text(values):
-    if values is None:
-        return "never got there"
-    return f"{values['median']:.3f} (min {values['min']:.3f}, max {values['max']:.3f})"
-
-
-def _goal_text(goal):
-    return f"   goal: {goal[0]} {goal[1]}" if goal else ""
-
-
-def _print_khugepaged(undone):
-    if undone:
-        print(f"khugepaged, hurried for {undone['seconds']} s: {undone['full_scans']} full scans, "
-              f"{undone['pages_collapsed']} huge pages collapsed, {undone['lost_pages']} of "
-              f"{undone['folded_pages']} folded pages lost ({undone['written_pages']} more were "
-              "written by the guests)")

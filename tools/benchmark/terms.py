@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What all chapters share: the guests, the settings of both sides, and how they speak."""
+
+import contextlib
+import os
+import time
+from dataclasses import dataclass, field
+
+from lab import debian_image, guests, host, ksm
+
+from benchmark import race
+
+MIB = 1 << 20
+NAMES = ("vm1", "vm2", "vm3", "vm4")
+# Guests that have booted go on tidying up for a while.
+QUIET_SECONDS, QUIET_BYTES, QUIET_PATIENCE_SECONDS = 5, 512 << 10, 90
+FILL_SECONDS = 600
+BEGIN = time.monotonic()
+
+
+class BenchError(Exception):
+    """The measurement cannot be made; the text says why."""
+
+
+def say(text):
+    print(f"[{time.monotonic() - BEGIN:6.1f} s] {text}", flush=True)
+
+
+@dataclass
+class Shape:
+    """What the guests are like."""
+    memory_mib: int = 1536
+    private_mib: int = 900
+    disk: object = debian_image.BENCH.path
+    userland: str = f"Debian {debian_image.SUITE}"
+
+    @classmethod
+    def quick(cls):
+        return cls(memory_mib=512, private_mib=256, disk=None, userland="busybox")
+
+    def boot(self, lab, mergeable, names=NAMES):
+        if self.disk and not self.disk.exists():
+            raise BenchError(f"{self.disk} is not there: run `make deps-bench`")
+        vms = lab.boot(*names, memory_mib=self.memory_mib, mem_merge=mergeable, disk=self.disk)
+        for filler in [vm.fill(self.private_mib) for vm in vms]:
+            filler.read_line(FILL_SECONDS)
+        return vms
+
+    def needed_bytes(self):
+        return len(NAMES) * (self.memory_mib + 300) * MIB
+
+    def text(self):
+        return f"{self.memory_mib} MiB ({self.userland}), {self.private_mib} MiB private in each"
+
+
+@dataclass
+class Bench:
+    """What was asked for."""
+    shape: Shape
+    rounds: int = 3
+    collapse_seconds: int = 60
+    only: str | None = None
+    config: dict = field(default_factory=dict)
+
+
+def wait_quiet(vms):
+    """Until the guests' memory stands still; what moved in the last seconds, in bytes."""
+    deadline = time.monotonic() + QUIET_PATIENCE_SECONDS
+    while True:
+        before = race.guests_anon_bytes(vms)
+        time.sleep(QUIET_SECONDS)
+        moved = race.guests_anon_bytes(vms) - before
+        if abs(moved) <= QUIET_BYTES or time.monotonic() > deadline:
+            return moved
+
+
+@contextlib.contextmanager
+def fresh_guests(shape, mergeable):
+    """Guests that were booted a moment ago and no one has folded: (guests, how things stood)."""
+    ksm.unmerge_all()
+    with guests.Lab() as lab:
+        vms = shape.boot(lab, mergeable)
+        moved = wait_quiet(vms)
+        start = {"anon_bytes": host.settled_anon_bytes(),
+                 "anon_huge_bytes": host.anon_huge_bytes(),
+                 "guests_anon_bytes": race.guests_anon_bytes(vms),
+                 "guests_huge_bytes": race.guests_huge_bytes(vms),
+                 "page_table_bytes": race.page_table_bytes(vms),
+                 "moved_bytes": moved, "load": os.getloadavg()[0]}
+        say(f"  AnonPages {start['anon_bytes'] // MIB} MiB, AnonHugePages "
+            f"{start['anon_huge_bytes'] // MIB} MiB (guests: {start['guests_anon_bytes'] // MIB} "
+            f"and {start['guests_huge_bytes'] // MIB}), moved {moved // 1024} KiB in "
+            f"{QUIET_SECONDS} s, load {start['load']:.1f}")
+        yield vms, start
