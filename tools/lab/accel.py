@@ -13,16 +13,18 @@ from lab import paths
 
 # One translating thread, and a small buffer: the default maps 1 GiB for translated code.
 TCG = ("-accel", "tcg,thread=single,tb-size=32")
+# For a guest that runs many programs: a small buffer has to be filled again and again.
+TCG_LARGE = ("-accel", "tcg,thread=single,tb-size=256")
 KVM = ("-accel", "kvm")
 # A guest under KVM that works is ready within two seconds; one that does not spins for ever.
 PROBE_SECONDS = 6
 
 
 @functools.cache
-def arguments():
+def arguments(many_programs=False):
     """QEMU's -accel; PAGEFOLD_LAB_ACCEL=kvm or tcg decides without looking."""
     choice = os.environ.get("PAGEFOLD_LAB_ACCEL") or _remembered() or _remember(_probe())
-    return {"kvm": KVM, "tcg": TCG}[choice]
+    return {"kvm": KVM, "tcg": TCG_LARGE if many_programs else TCG}[choice]
 
 
 def name():

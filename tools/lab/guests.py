@@ -93,7 +93,8 @@ class Lab:
         started = [self.start(name, **options) for name in names]
         return [guest.wait_ready() for guest in started]
 
-    def start(self, name, memory_mib=512, mem_merge=False, disk=None, extra=(), kernel_options=""):
+    def start(self, name, memory_mib=512, mem_merge=False, disk=None, extra=(), kernel_options="",
+              many_programs=False):
         """A guest that is on its way; wait_ready() waits for it. disk: an ext4 image to start from
         instead of busybox (it is not written to)."""
         boot = f"console=ttyS0 quiet panic=-1 random.trust_cpu=on {kernel_options}"
@@ -101,7 +102,8 @@ class Lab:
             boot += " lab.root=/dev/vda"
             extra = ["-drive", f"file={disk},if=virtio,format=raw,snapshot=on", *extra]
         command = [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-                   "-machine", f"pc,mem-merge={'on' if mem_merge else 'off'}", *accel.arguments(),
+                   "-machine", f"pc,mem-merge={'on' if mem_merge else 'off'}",
+                   *accel.arguments(many_programs),
                    "-kernel", paths.DEPS / "kernel/vmlinuz",
                    "-initrd", initramfs.build(self.directory, bool(disk)), "-append", boot, *extra]
         with children.shielded():
