@@ -95,8 +95,8 @@ install: all ## install below DESTDIR and PREFIX; starts and enables nothing
 	install -D -m 755 $(BUILD)/pagefold $(DESTDIR)$(PREFIX)/bin/pagefold
 	install -D -m 755 $(BUILD)/pagefold-attach $(DESTDIR)$(PREFIX)/libexec/pagefold/pagefold-attach
 	install -d $(DESTDIR)$(UNITDIR)
-	sed 's,@SBINDIR@,$(PREFIX)/sbin,g; s,@LIBEXECDIR@,$(PREFIX)/libexec/pagefold,g' daemon/pagefoldd.service.in \
-		>$(DESTDIR)$(UNITDIR)/pagefoldd.service
+	sed 's,@SBINDIR@,$(PREFIX)/sbin,g; s,@BINDIR@,$(PREFIX)/bin,g; s,@LIBEXECDIR@,$(PREFIX)/libexec/pagefold,g' \
+		daemon/pagefoldd.service.in >$(DESTDIR)$(UNITDIR)/pagefoldd.service
 	install -d $(DESTDIR)$(SYSCONFDIR)/pagefold/pagefold.conf.d $(DESTDIR)$(SYSCONFDIR)/pagefold/policy.d
 	test -e $(DESTDIR)$(SYSCONFDIR)/pagefold/pagefold.conf || \
 		install -m 644 daemon/pagefold.conf $(DESTDIR)$(SYSCONFDIR)/pagefold/pagefold.conf
