@@ -134,7 +134,7 @@ static void apply_releases(struct core *core)
 
 		if (!plan_releases(&core->plan, vm))
 			continue;
-		if (release_target(core, target, false, &reason) < 0)
+		if (release_target(core, target, RELEASE_ALL, &reason) < 0)
 			text_set(&target->trouble, "it cannot be released: %s", reason ? reason : "?");
 		else
 			log_info("%s (pid %d): released", target_name(target), (int)target_pid(target));

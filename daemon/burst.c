@@ -298,11 +298,14 @@ int burst_run(struct core *core, uint64_t expected_pages, struct burst_result *r
 	burst.paced_ns = burst.started_ns;
 	burst.paced_cpu_ns = burst.cpu_before_ns;
 
+	audit_burst_begins(core);
 	error = knobs_take(core);
 	if (error)
 		return error;
 	result.end = burst_watch(&burst);
 	error = knobs_give_back(core);
+	if (!error)
+		audit_burst_ended(core);
 
 	result.gained_pages = burst.pss_before - pss_pages(core);
 	result.scans = burst.scans_seen - burst.scans_before;

@@ -42,7 +42,8 @@ static int command_release_one(
 
 	*ret_reason = NULL;
 	if (!error)
-		error = release_target(core, target, force, &reason);
+		error = release_target(core, target,
+			force ? RELEASE_ALL_BY_FORCE : RELEASE_ALL, &reason);
 	if (error) {
 		text_set(ret_reason, "%s (pid %d): %s", target_name(target), (int)target_pid(target),
 			reason ? reason : strerror(-error));

@@ -157,6 +157,8 @@ int core_open(struct core *core, const bool disabled[FEATURE_COUNT])
 	}
 	core->paused = core->recorded.paused;
 	core->index_stale = true;
+	/* An earlier daemon may have been killed in a burst, or before it had audited one. */
+	core->audit.due = core->recorded.target_count > 0;
 	memcpy(core->active_group, core->recorded.active_group, sizeof(core->active_group));
 	features_probe(&core->root, disabled, &core->features);
 	knobs_recover(core);
@@ -184,6 +186,7 @@ void core_close(struct core *core)
 	scanner_done(&core->scanner);
 	state_done(&core->recorded);
 	plan_done(&core->plan);
+	audit_done(&core->audit);
 	sentences_clear(&core->blocked_by);
 	sentences_clear(&core->warnings);
 	config_done(&core->config);

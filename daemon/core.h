@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/audit.h"
 #include "daemon/config.h"
 #include "daemon/driver.h"
 #include "daemon/features.h"
@@ -47,6 +48,7 @@ struct core {
 	struct registry registry;
 	struct driver driver;
 	struct scanner scanner;
+	struct audit audit;
 	char active_group[POLICY_GROUP_BYTES]; /* "": none */
 	bool paused;
 	uint64_t pass_number;

@@ -38,6 +38,7 @@ struct extent {
 	bool out_of_reach;    /* the hook that advises the whole does not get at it */
 	bool settling;        /* its second visit is appointed */
 	bool fresh;           /* marked since the last trim: what of it folded is not known yet */
+	bool exposed;         /* an audit found it to share a frame with a stranger */
 	uint16_t promised;    /* pages the plan expected of the fresh mark */
 	uint16_t had;         /* pages folded before it */
 	uint8_t *shared_before; /* process targets: map counts at mark time, one a page; NULL: all 1 */

@@ -161,6 +161,8 @@ int pass_run(struct core *core, publish_fn publish, void *arg)
 	error = stage_discover(core, &news);
 	if (!error)
 		error = stage_map(core);
+	if (!error)
+		audit_take(core); /* of the last burst: who may be strange is known anew now */
 	/* Reading may take long: who is there, and with which policy, is known now. */
 	if (!error && news) {
 		account_targets(core);

@@ -93,14 +93,25 @@ static uint64_t extent_need_bytes(
 	return (EXTENT_PAGES - own) * PAGE_BYTES;
 }
 
-uint64_t release_need_bytes(const struct core *core, struct target *target)
+static bool is_chosen(const struct extent *extent, enum release_choice choice)
+{
+	return extent->marked && (choice != RELEASE_EXPOSED || extent->exposed);
+}
+
+static uint64_t need_bytes_of(
+	const struct core *core, struct target *target, enum release_choice choice)
 {
 	uint64_t need = 0;
 
 	for (size_t i = 0; i < target->guest.map.count; i++)
-		if (target->guest.map.extents[i].marked)
+		if (is_chosen(&target->guest.map.extents[i], choice))
 			need += extent_need_bytes(core, target, &target->guest.map.extents[i]);
 	return need;
+}
+
+uint64_t release_need_bytes(const struct core *core, struct target *target)
+{
+	return need_bytes_of(core, target, RELEASE_ALL);
 }
 
 static size_t extent_requests(const struct core *core, const struct target *target,
@@ -122,7 +133,7 @@ static void extent_released(struct extent *extent)
 {
 	free(extent->shared_before);
 	extent->shared_before = NULL;
-	extent->marked = false;
+	extent->marked = extent->exposed = false;
 	extent->folded = 0;
 	extent->visits = 0; /* to be read twice again before it may be marked again */
 }
@@ -151,7 +162,8 @@ static int batch_release(struct core *core, struct target *target, struct extent
 	return failed;
 }
 
-static int release_extents(struct core *core, struct target *target, bool force, char **ret_reason)
+static int release_extents(
+	struct core *core, struct target *target, enum release_choice choice, char **ret_reason)
 {
 	const struct extent_map *map = &target->guest.map;
 	int error = 0;
@@ -162,14 +174,14 @@ static int release_extents(struct core *core, struct target *target, bool force,
 		uint64_t need = 0;
 
 		for (; i < map->count && count < EXTENTS_PER_BATCH; i++) {
-			if (!map->extents[i].marked)
+			if (!is_chosen(&map->extents[i], choice))
 				continue;
 			batch[count++] = &map->extents[i];
 			need += extent_need_bytes(core, target, &map->extents[i]);
 		}
 		if (!count)
 			break;
-		if (!force)
+		if (choice != RELEASE_ALL_BY_FORCE)
 			error = release_headroom(core, target_pid(target), need, ret_reason);
 		if (!error)
 			error = batch_release(core, target, batch, count);
@@ -198,7 +210,8 @@ static int release_whole(
 	return error;
 }
 
-int release_target(struct core *core, struct target *target, bool force, char **ret_reason)
+int release_target(
+	struct core *core, struct target *target, enum release_choice choice, char **ret_reason)
 {
 	uint64_t need_bytes;
 	int error, recorded;
@@ -211,13 +224,15 @@ int release_target(struct core *core, struct target *target, bool force, char **
 		means_explain(core, target, error, ret_reason);
 		return error;
 	}
-	need_bytes = release_need_bytes(core, target);
-	if (!force)
+	if (target->hook->ops->whole && choice == RELEASE_EXPOSED)
+		choice = RELEASE_ALL; /* it is all or nothing */
+	need_bytes = need_bytes_of(core, target, choice);
+	if (choice != RELEASE_ALL_BY_FORCE)
 		error = release_headroom(core, target_pid(target), need_bytes, ret_reason);
 	if (!error && target->hook->ops->whole)
 		error = release_whole(core, target, need_bytes, ret_reason);
 	else if (!error)
-		error = release_extents(core, target, force, ret_reason);
+		error = release_extents(core, target, choice, ret_reason);
 	if (error && !*ret_reason)
 		means_explain(core, target, error, ret_reason);
 	core->index_stale = true;

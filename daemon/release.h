@@ -21,11 +21,18 @@ int release_headroom(
 /* What giving back all that we folded in the target takes. */
 uint64_t release_need_bytes(const struct core *core, struct target *target);
 
+enum release_choice {
+	RELEASE_ALL,
+	RELEASE_ALL_BY_FORCE, /* without the headroom check */
+	RELEASE_EXPOSED,      /* only the extents that share a frame with a stranger */
+};
+
 /*
- * Un-marks everything we marked in the target and puts its huge-page advice back; huge pages that folding
- * broke are rebuilt where the kernel can. force skips the headroom check. 0, or -errno and one sentence in
- * *ret_reason; on success one may be there, too: what it cost.
+ * Un-marks what we marked in the target and puts its huge-page advice back; huge pages that folding
+ * broke are rebuilt where the kernel can. 0, or -errno and one sentence in *ret_reason; on success one may
+ * be there, too: what it cost.
  */
-int release_target(struct core *core, struct target *target, bool force, char **ret_reason);
+int release_target(
+	struct core *core, struct target *target, enum release_choice choice, char **ret_reason);
 
 #endif

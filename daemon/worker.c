@@ -203,7 +203,8 @@ static bool once_judge(struct worker *worker, int64_t reclaimed_before)
 {
 	const struct core *core = worker->core;
 	const int64_t now = reclaimed_bytes(core);
-	const bool awaits = core->plan.fold_pages || visit_awaited_ns(core) != UINT64_MAX ||
+	const bool awaits = core->audit.at_once || core->plan.fold_pages ||
+		visit_awaited_ns(core) != UINT64_MAX ||
 		policies_awaited(core);
 
 	if (core->pass_number >= ONCE_PASSES_MOST)
@@ -222,6 +223,8 @@ static uint64_t next_pass_ns(const struct core *core, uint64_t pass_started_ns)
 	const uint64_t regular_ns = pass_started_ns + core->config.scan_interval_s * NS_PER_S;
 	const uint64_t awaited_ns = core->paused ? UINT64_MAX : visit_awaited_ns(core);
 
+	if (core->audit.at_once)
+		return pass_started_ns;
 	if (core->once)
 		return awaited_ns != UINT64_MAX ? awaited_ns
 			: policies_awaited(core) ? pass_started_ns + LIBVIRT_PATIENCE_NS
@@ -264,8 +267,11 @@ static void *worker_main(void *arg)
 		const uint64_t started_ns = clock_monotonic_ns();
 
 		interrupt_clear(core->interrupt);
-		if (worker_must_quit(worker))
+		if (worker_must_quit(worker)) {
+			if (core->audit.at_once)
+				audit_take(core); /* by what the last pass knew of who is asked for */
 			return NULL;
+		}
 		worker_serve(worker);
 		if (!idle)
 			idle = worker_pass(worker);

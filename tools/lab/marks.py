@@ -15,6 +15,7 @@ from lab import host
 
 # Documentation/admin-guide/mm/pagemap.rst
 PRESENT, FILE, PFN = 1 << 63, 1 << 61, (1 << 55) - 1
+KPF_KSM, KPF_ZERO_PAGE = 1 << 21, 1 << 24
 
 
 def _joined(ranges):
@@ -64,6 +65,12 @@ def frames(pid):
             entries.frombytes(os.pread(pagemap.fileno(), 8 * pages, vma["start"] // host.PAGE * 8))
             numbers.update(entry & PFN for entry in entries if entry & PRESENT and not entry & FILE)
     return numbers - {0, _zero_frame()}
+
+
+def frame_flags(number):
+    """What /proc/kpageflags says of a frame."""
+    with open("/proc/kpageflags", "rb", buffering=0) as flags:
+        return struct.unpack("Q", os.pread(flags.fileno(), 8, number * 8))[0]
 
 
 @functools.cache
