@@ -3,7 +3,7 @@
 
 import time
 
-from lab import children
+from lab import children, initramfs
 
 # Enough for four guests that start together where every instruction is translated.
 BOOT_SECONDS = 120
@@ -52,10 +52,24 @@ class AgentLine:
         output, self._received = self._received[:length], self._received[length:]
         return status, output.decode(errors="replace")
 
+    def tell(self, command):
+        """A shell command that nobody waits for: the guest may not be there any more to answer."""
+        body = f"sync; {command}".encode()
+        self._line.sendall(b"%d\n%s" % (len(body), body))
+
     def start(self, command):
         """Starts a program that goes on and is talked to in lines."""
         self._programs += 1
         return GuestProgram(self, command, f"/tmp/program{self._programs}")
+
+    def load(self, *modules):
+        """Loads modules of initramfs.MEMORY_MODULES in a guest without a disk."""
+        names = " ".join((*initramfs.VIRTIO_MODULES, *modules))
+        # Which needs which changes from kernel to kernel: as often as it takes.
+        self.run(f"cd /drivers; for round in {names}; do for name in {names}; do "
+                 "insmod $name.ko 2>/dev/null; done; done; true")
+        for name in modules:
+            self.run(f"grep -q '^{name.replace('-', '_')} ' /proc/modules")
 
     def fill(self, private_mib, common_mib=0, zero_mib=0):
         """Starts to fill memory with data of the guest's own (and, if asked, with some that every
@@ -92,6 +106,10 @@ class GuestProgram:
     def ask(self, line, timeout=RUN_SECONDS):
         self._guest.run(f"echo '{line}' >{self._path}.in")
         return self.read_line(timeout)
+
+    def move(self, guest):
+        """It has been migrated, with all there was, to that one."""
+        self._guest = guest
 
     def alive(self):
         return self._guest.run_status(f"kill -0 {self.pid}")[0] == 0

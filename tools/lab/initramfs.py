@@ -9,8 +9,11 @@ from pathlib import Path
 from lab import paths
 
 # What is built into a kernel is not there and not needed.
-DISK_MODULES = ("virtio", "virtio_ring", "virtio_pci_legacy_dev", "virtio_pci_modern_dev",
-                "virtio_pci", "virtio_blk", "crc16", "mbcache", "jbd2", "ext4")
+VIRTIO_MODULES = ("virtio", "virtio_ring", "virtio_pci_legacy_dev", "virtio_pci_modern_dev",
+                  "virtio_pci")
+DISK_MODULES = (*VIRTIO_MODULES, "virtio_blk", "crc16", "mbcache", "jbd2", "ext4")
+# Of a guest without a disk, in /drivers; loaded where a test wants them (AgentLine.load).
+MEMORY_MODULES = (*VIRTIO_MODULES, "virtio_balloon", "virtio_mem", "pvpanic", "pvpanic-mmio")
 BUSYBOX = Path("/bin/busybox")
 GUEST_PROGRAMS = ("memcheck", "filler")
 
@@ -34,14 +37,16 @@ def build(directory, with_disk=False):
 
 
 def _lay_out(root, with_disk):
-    for name in ("bin", "sbin", "dev", "proc", "sys", "tmp", "modules"):
+    for name in ("bin", "sbin", "dev", "proc", "sys", "tmp", "modules", "drivers"):
         (root / name).mkdir(parents=True)
     shutil.copy(paths.guest_program("agent"), root / "init")
     for name in GUEST_PROGRAMS:
         shutil.copy(paths.guest_program(name), root / "bin" / name)
     if with_disk:
-        _copy_modules(root / "modules")
+        _copy_modules(root / "modules", DISK_MODULES)
         return
+    # Not in /modules, all of which the agent loads.
+    _copy_modules(root / "drivers", MEMORY_MODULES)
     shutil.copy(BUSYBOX, root / "bin/busybox")
     applets = subprocess.run([BUSYBOX, "--list"], capture_output=True, text=True, check=True)
     for applet in applets.stdout.split():
@@ -49,8 +54,8 @@ def _lay_out(root, with_disk):
             (root / "bin" / applet).symlink_to("busybox")
 
 
-def _copy_modules(directory):
+def _copy_modules(directory, names):
     modules = paths.DEPS / "kernel/modules"
     for path in modules.rglob("*.ko"):
-        if path.stem in DISK_MODULES:
+        if path.stem in names:
             shutil.copy(path, directory)

@@ -4,6 +4,7 @@
 import contextlib
 import os
 import socket
+import time
 import uuid
 from xml.sax.saxutils import escape
 
@@ -107,6 +108,24 @@ class Domain(AgentLine):
             self.pid = pid
         with children.shielded():
             self._line = self._listener.accept()[0]
+
+    def find_again(self):
+        """After it was restored, or reverted: what runs in it goes on, in another QEMU."""
+        with children.shielded():
+            self._line.close()
+            os.close(self._pidfd)
+            self._line = self._pidfd = None
+        self._received = b""
+        self._find()
+        return self
+
+    def wait_ended(self, timeout=CONNECT_SECONDS):
+        """Until its QEMU has ended, by whatever was done to it; its pid."""
+        pid = self.pid
+        if not children.wait_readable([self._pidfd], time.monotonic() + timeout):
+            self._fail(f"did not end within {timeout} s")
+        self._release()
+        return pid
 
     def power_off(self):
         """virsh destroy: as if the plug was pulled."""

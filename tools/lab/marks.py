@@ -53,6 +53,19 @@ def ksm_bytes(pid):
     return sum(vma.get("KSM", 0) for vma in host.vmas(pid))
 
 
+def ksm_bytes_within(pid, start, end):
+    """The same in a range."""
+    return sum(vma.get("KSM", 0) for vma in host.vmas(pid)
+               if start <= vma["start"] and vma["end"] <= end)
+
+
+def ram_blocks(pid):
+    """Private anonymous memory that huge pages were advised for or against, neighbours as one: what a
+    QEMU has for RAM."""
+    return _joined((vma["start"], vma["end"]) for vma in host.vmas(pid)
+                   if vma["flags"] & {"hg", "nh"} and not vma["inode"])
+
+
 def frames(pid):
     """The numbers of the frames it has mapped, but for the kernel's zero page; none once it has ended."""
     numbers = set()
