@@ -8,6 +8,7 @@
 #include "common/cleanup.h"
 #include "daemon/account.h"
 #include "daemon/apply.h"
+#include "daemon/arrival.h"
 #include "daemon/census.h"
 #include "daemon/groups.h"
 #include "daemon/log.h"
@@ -58,6 +59,7 @@ static int stage_discover(struct core *core, bool *ret_news)
 static void target_map(struct core *core, struct target *target, uint64_t max_map_count)
 {
 	const uint64_t usable = max_map_count - max_map_count / VMA_RESERVE_DIVISOR;
+	size_t marks;
 	int error;
 
 	target->mapped = false;
@@ -65,6 +67,9 @@ static void target_map(struct core *core, struct target *target, uint64_t max_ma
 	target->trouble = NULL;
 	if (target->policy.mode == MODE_OFF && !target_has_marks(target))
 		return;
+	if (!arrival_is_over(core, target))
+		return;
+	marks = target_marks(target);
 	error = guest_map(&core->root, &target->guest);
 	if (error == -ESRCH)
 		return;
@@ -73,6 +78,8 @@ static void target_map(struct core *core, struct target *target, uint64_t max_ma
 		return;
 	}
 	target->mapped = true;
+	target_check_marks(target);
+	core->registry.lost_marks = core->registry.lost_marks || target_marks(target) < marks;
 	target->vma_room = target->guest.smaps.count < usable ? usable - target->guest.smaps.count : 0;
 }
 
@@ -128,6 +135,20 @@ static int stage_plan(struct core *core)
 	return 0;
 }
 
+/* What is gone has taken its marks along: the record is to say so even if nothing is marked any more. */
+static void record_losses(struct core *core)
+{
+	int error;
+
+	if (!core->registry.lost_marks)
+		return;
+	error = core_record(core);
+	core->registry.lost_marks = error != 0;
+	if (error)
+		log_warning("the state record still names marks that are gone, because it cannot be "
+			    "written: %s", strerror(-error));
+}
+
 struct publication {
 	struct core *core;
 	publish_fn publish;
@@ -181,6 +202,7 @@ int pass_run(struct core *core, publish_fn publish, void *arg)
 			error = apply_plan(core, publish_burst, &publication);
 	}
 	account_targets(core);
+	record_losses(core);
 	core->pass_number++;
 	publish_now(&publication);
 	return error;

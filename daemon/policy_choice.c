@@ -147,6 +147,8 @@ bool policy_choose(const struct policy_sources *sources, const struct policy_tex
 	struct policy policy;
 	bool named;
 
+	target->is_domain = domain || guest->vmm.cmdline.by_libvirt;
+	target->domain_arriving = target->is_domain && (!domain || domain->arriving);
 	target->policy_unknown = is_policy_unknown(sources, guest, domain);
 	if (target->policy_unknown)
 		return choose_nothing_new(target);

@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "daemon/account.h"
+#include "daemon/arrival.h"
 #include "daemon/means.h"
 #include "daemon/plan.h"
 #include "hypervisor-glue/host_memory.h"
@@ -96,11 +97,15 @@ static void state_of_observed(struct target *target)
 
 static void target_judge(const struct core *core, struct target *target)
 {
+	const char *arrival = arrival_text(target);
+
 	if (target->policy.mode == MODE_OFF && !target->marked_extents)
 		state_set(target, VM_OFF, NULL);
 	else if (target->held)
 		state_set(target, VM_RELEASED,
 			"released by the operator; pagefold set or a change of its policy ends that");
+	else if (arrival)
+		state_set(target, target->policy.mode == MODE_MERGE ? VM_WAITING : VM_OBSERVED, arrival);
 	else if (target->mapped && target->guest.ram_bytes && !target->guest.map.count)
 		state_set(target, VM_INELIGIBLE, NULL);
 	else if (target->policy.mode == MODE_MERGE)

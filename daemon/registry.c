@@ -67,6 +67,7 @@ static void registry_drop(struct registry *registry, struct target *target)
 {
 	size_t at = 0;
 
+	registry->lost_marks = registry->lost_marks || target_has_marks(target);
 	while (registry->targets[at] != target)
 		at++;
 	registry->count--;

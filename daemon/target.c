@@ -72,32 +72,55 @@ static int extent_adopt(struct extent *extent, const struct state_extent *record
 	return 0;
 }
 
-/* Whether the kernel still shows what the record says: a daemon that was killed between a release and its
- * record left the record behind. */
-static bool is_still_marked(const struct smaps_list *smaps, const struct state_extent *recorded)
+/* Whether the kernel still shows a mark there. *inout_at: where to begin to look in smaps, which only goes
+ * on, for ranges that ascend. */
+static bool shows_mark(const struct smaps_list *smaps, size_t *inout_at, uint64_t start, uint64_t end,
+	uint8_t advice_before)
 {
-	for (size_t i = 0; i < smaps->count; i++) {
-		const struct vma *vma = &smaps->vmas[i];
+	while (*inout_at < smaps->count && smaps->vmas[*inout_at].end <= start)
+		++*inout_at;
+	for (size_t i = *inout_at; i < smaps->count && smaps->vmas[i].start < end; i++) {
+		const uint32_t flags = smaps->vmas[i].flags;
 
-		if (vma->end <= recorded->start || vma->start >= recorded->end)
-			continue;
-		if (vma->flags & VMA_MERGEABLE ||
-			(vma->flags & VMA_NOHUGEPAGE && recorded->advice != HUGE_ADVICE_NEVER))
+		if (flags & VMA_MERGEABLE ||
+			(flags & VMA_NOHUGEPAGE && advice_before != HUGE_ADVICE_NEVER))
 			return true;
 	}
 	return false;
 }
 
+void target_check_marks(struct target *target)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < target->guest.map.count; i++) {
+		struct extent *extent = &target->guest.map.extents[i];
+
+		if (!extent->marked || shows_mark(&target->guest.smaps, &at, extent->start,
+					       extent->end, extent->advice))
+			continue;
+		free(extent->shared_before);
+		extent->shared_before = NULL;
+		extent->marked = extent->fresh = false;
+		extent->folded = 0;
+		extent->visits = 0; /* to be read twice before it may be marked again */
+		extent->due_ns = 0;
+	}
+}
+
+/* A daemon that was killed between a release and its record left the record behind. */
 int target_adopt(struct target *target, const struct state_target *recorded)
 {
 	for (size_t i = 0; i < recorded->extent_count; i++) {
 		struct extent *extent =
 			extent_map_find(&target->guest.map, recorded->extents[i].start);
+		size_t at = 0; /* the record is a file: nothing says that it ascends */
 		int error;
 
 		if (!extent || extent->start != recorded->extents[i].start ||
 			extent->end != recorded->extents[i].end ||
-			!is_still_marked(&target->guest.smaps, &recorded->extents[i]))
+			!shows_mark(&target->guest.smaps, &at, extent->start, extent->end,
+				recorded->extents[i].advice))
 			continue;
 		error = extent_adopt(extent, &recorded->extents[i]);
 		if (error)
@@ -110,6 +133,15 @@ int target_adopt(struct target *target, const struct state_target *recorded)
 			return -ENOMEM;
 	}
 	return 0;
+}
+
+size_t target_marks(const struct target *target)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < target->guest.map.count; i++)
+		count += target->guest.map.extents[i].marked;
+	return count;
 }
 
 bool target_has_marks(const struct target *target)

@@ -7,6 +7,7 @@
 #define PAGEFOLD_DAEMON_TARGET_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/cleanup.h"
@@ -27,6 +28,9 @@ struct target {
 	bool policy_is_new;  /* another one than in the pass before: count anew */
 	bool policy_unknown; /* libvirt's, and libvirt does not answer */
 	bool nosharepages;   /* its domain XML forbids sharing */
+	bool is_domain;      /* a libvirt knows it, or has started it */
+	bool domain_arriving; /* of a domain: by libvirt's word its memory still arrives, or no word on it */
+	bool arrived;        /* no incoming migration, or not any more */
 	bool held;           /* released by the operator: nothing is folded until the policy changes */
 	char *held_policy;   /* the policy it was released under, as text */
 
@@ -70,6 +74,11 @@ bool target_wants_folds(const struct target *target, const char *active_group);
 
 /* Some extent is marked by us. */
 bool target_has_marks(const struct target *target);
+/* So many are. */
+size_t target_marks(const struct target *target);
+/* After its address space was mapped anew: takes the mark from extents whose memory shows none. It is other
+ * memory than the one that was marked, at the same place: plugged in where some was unplugged. */
+void target_check_marks(struct target *target);
 
 static inline const char *target_name(const struct target *target)
 {

@@ -166,6 +166,22 @@ static int domain_read_policy(
 	return 0;
 }
 
+/*
+ * A domain whose memory is arriving is paused for one of two reasons: it is just being started (from a file,
+ * perhaps), or it is the destination of a migration. So is the source, in the last moments of one.
+ */
+static int domain_read_arriving(
+	virConnectPtr connection, virDomainPtr domain, bool *ret, char **ret_message)
+{
+	int state, reason;
+
+	if (virDomainGetState(domain, &state, &reason, 0) < 0)
+		return domain_failure(connection, ret_message);
+	*ret = state == VIR_DOMAIN_PAUSED && (reason == VIR_DOMAIN_PAUSED_STARTING_UP ||
+						     reason == VIR_DOMAIN_PAUSED_MIGRATION);
+	return 0;
+}
+
 static int domain_read(virConnectPtr connection, virDomainPtr domain, struct libvirt_domain *ret,
 	char **ret_message)
 {
@@ -178,9 +194,11 @@ static int domain_read(virConnectPtr connection, virDomainPtr domain, struct lib
 	} else {
 		r = domain_failure(connection, ret_message);
 	}
+	if (r == 0)
+		r = domain_read_arriving(connection, domain, &ret->arriving, ret_message);
 	if (r == -ENODATA) {
 		/* What it wants is unknown: it is not shared. */
-		ret->nosharepages = true;
+		ret->nosharepages = ret->arriving = true;
 		r = 0;
 	}
 	return r;

@@ -21,6 +21,7 @@ struct libvirt_domain {
 	unsigned id;               /* libvirt's: another one each time the domain is started */
 	char *policy_xml;          /* the element of our namespace; NULL: none. Foreign text */
 	bool nosharepages;         /* <memoryBacking><nosharepages/>, or its XML cannot be read */
+	bool arriving; /* being migrated here or restored, and has not run here yet, or not known */
 };
 
 struct libvirt_domains {

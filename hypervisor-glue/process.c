@@ -84,6 +84,20 @@ int process_stat_parse(const char *text, struct process_stat *ret)
 	return 0;
 }
 
+int process_stat_field(const char *text, int field, uint64_t *ret)
+{
+	const char *const close = strrchr(text, ')');
+	const char *at;
+
+	if (!close || field < STAT_FIELD_PARENT)
+		return -EINVAL;
+	at = close + 1;
+	/* What follows the parenthesis is the third field. */
+	if (skip_fields(&at, field - 3) < 0)
+		return -EINVAL;
+	return next_number(&at, ret);
+}
+
 int process_stat_read(const struct host_root *root, pid_t pid, struct process_stat *ret)
 {
 	_cleanup_free_ char *text = NULL;

@@ -33,6 +33,8 @@ struct process_stat {
 /* The text of /proc/PID/stat; comm may hold blanks, parentheses and newlines. 0 or -EINVAL. */
 int process_stat_parse(const char *text, struct process_stat *ret);
 int process_stat_read(const struct host_root *root, pid_t pid, struct process_stat *ret);
+/* The number that is field 4 or later in such a text, as proc_pid_stat(5) counts them. 0 or -EINVAL. */
+int process_stat_field(const char *text, int field, uint64_t *ret);
 
 /* Opens the pidfd first and reads the start time after, then makes sure that the process has not
  * died in between. -ESRCH: gone (or a zombie). */

@@ -293,3 +293,21 @@ int qmp_execute(const char *socket_path, pid_t pid, const char *command, uint64_
 		explain(error, socket_path, reason);
 	return error;
 }
+
+int qmp_status_parse(
+	const char *text, size_t length, bool *ret_incoming, char reason[QMP_REASON_BYTES])
+{
+	const char *status;
+	json_t *value;
+	int error = qmp_reply_parse(text, length, &value, reason);
+
+	if (error)
+		return error;
+	status = json_string_value(json_object_get(value, "status"));
+	if (status)
+		*ret_incoming = !strcmp(status, "inmigrate");
+	else
+		snprintf(reason, QMP_REASON_BYTES, "the reply to query-status has no status");
+	json_decref(value);
+	return status ? 0 : -EPROTO;
+}

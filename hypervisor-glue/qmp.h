@@ -8,6 +8,7 @@
 #define PAGEFOLD_GLUE_QMP_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -32,6 +33,11 @@ enum qmp_line qmp_line_kind(const char *text, size_t length);
  */
 int qmp_execute(const char *socket_path, pid_t pid, const char *command, uint64_t deadline_ns,
 	char **ret_reply, char reason[QMP_REASON_BYTES]);
+
+/* Whether the reply to query-status says that the VM still waits for an incoming migration to end. Errors as
+ * qmp_reply_parse(). */
+int qmp_status_parse(
+	const char *text, size_t length, bool *ret_incoming, char reason[QMP_REASON_BYTES]);
 
 /* {"execute":name,"arguments":arguments}, in memory the caller frees; takes over arguments (NULL: none).
  * NULL: no memory. */

@@ -221,6 +221,36 @@ static void test_replies(void **state)
 	}
 }
 
+static void test_states_of_a_vm(void **state)
+{
+	static const struct {
+		const char *text;
+		int error;
+		bool incoming;
+	} cases[] = {
+		{ "{\"return\":{\"status\":\"inmigrate\",\"running\":false}}", 0, true },
+		{ "{\"return\":{\"status\":\"running\",\"running\":true}}", 0, false },
+		{ "{\"return\":{\"status\":\"paused\"}}", 0, false },
+		{ "{\"return\":{\"status\":7}}", -EPROTO, false },
+		{ "{\"return\":{}}", -EPROTO, false },
+		{ "{\"return\":[]}", -EPROTO, false },
+		{ "{\"error\":{\"class\":\"a\",\"desc\":\"inmigrate\"}}", -EREMOTEIO, false },
+		{ "status", -EPROTO, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const size_t length = strlen(cases[i].text);
+		char reason[QMP_REASON_BYTES] = "";
+		bool incoming = false;
+
+		assert_int_equal(
+			qmp_status_parse(cases[i].text, length, &incoming, reason), cases[i].error);
+		assert_int_equal(incoming, cases[i].incoming);
+		assert_int_equal(reason[0] != '\0', cases[i].error != 0);
+	}
+}
+
 static void test_commands(void **state)
 {
 	_cleanup_free_ char *plain = qmp_command("query-memdev", NULL);
@@ -324,6 +354,7 @@ int main(void)
 		cmocka_unit_test(test_socket_of_another_process_is_not_talked_to),
 		cmocka_unit_test(test_socket_that_is_not_there),
 		cmocka_unit_test(test_replies),
+		cmocka_unit_test(test_states_of_a_vm),
 		cmocka_unit_test(test_commands),
 		cmocka_unit_test(test_backends_that_are_named),
 		cmocka_unit_test(test_backends_that_are_found),

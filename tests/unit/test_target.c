@@ -115,6 +115,41 @@ static void test_target_marks_with_other_bounds_are_not_adopted(void **state)
 	assert_false(target_has_marks(world->target));
 }
 
+static void test_target_marks_on_memory_that_shows_none_are_taken_back(void **state)
+{
+	struct world *world = *state;
+	struct extent *extents = world->target->guest.map.extents;
+	static const struct {
+		enum huge_advice advice; /* before the mark */
+		bool stays[3];           /* of hg, mg nh, nh */
+	} cases[] = {
+		{ HUGE_ADVICE_ALWAYS, { false, true, true } },
+		{ HUGE_ADVICE_NEVER, { false, true, false } },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		for (size_t e = 0; e < 3; e++) {
+			extents[e].marked = extents[e].fresh = true;
+			extents[e].advice = (uint8_t)cases[i].advice;
+			extents[e].visits = 5;
+			extents[e].folded = 7;
+			free(extents[e].shared_before);
+			extents[e].shared_before = calloc(EXTENT_PAGES, 1);
+		}
+		assert_int_equal(target_marks(world->target), 3);
+		target_check_marks(world->target);
+		for (size_t e = 0; e < 3; e++) {
+			const bool stays = cases[i].stays[e];
+
+			assert_int_equal(extents[e].marked, stays);
+			assert_int_equal(extents[e].visits, stays ? 5 : 0);
+			assert_int_equal(extents[e].folded, stays ? 7 : 0);
+			assert_int_equal(extents[e].shared_before != NULL, stays);
+		}
+	}
+	assert_int_equal(target_marks(world->target), 1);
+}
+
 static void test_target_adopts_a_hold_with_its_policy(void **state)
 {
 	struct world *world = *state;
@@ -214,6 +249,7 @@ int main(void)
 		TARGET_TEST(test_target_new_of_nobody_is_refused),
 		TARGET_TEST(test_target_adopts_what_is_recorded_and_still_marked),
 		TARGET_TEST(test_target_marks_with_other_bounds_are_not_adopted),
+		TARGET_TEST(test_target_marks_on_memory_that_shows_none_are_taken_back),
 		TARGET_TEST(test_target_adopts_a_hold_with_its_policy),
 		TARGET_TEST(test_target_free_lets_go_of_the_hook),
 		cmocka_unit_test(test_target_wants_folds_only_if_everything_agrees),
