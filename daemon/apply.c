@@ -13,6 +13,7 @@
 #include "daemon/log.h"
 #include "daemon/means.h"
 #include "daemon/release.h"
+#include "daemon/takeover.h"
 
 /*
  * A scan of ksmd costs 0.4 us for each page that is folded already, a new fold some 10 us. Once what is
@@ -57,7 +58,7 @@ static void strangers_take_over(
 
 		if (strangers[i].merge_any || strangers[i].asked_for)
 			continue;
-		if (foreign_take_over(core, &strangers[i], &reason) < 0)
+		if (takeover_stranger(core, &strangers[i], &reason) < 0)
 			sentences_add(&core->warnings, "take-over of %s (pid %d) failed: %s",
 				strangers[i].name, (int)strangers[i].pid, reason ? reason : "?");
 		else
@@ -106,7 +107,7 @@ bool apply_way_is_clear(struct core *core)
 		sentences_add(&core->blocked_by, "%s", core->driver.reason);
 		return false;
 	}
-	error = foreign_clean_active(core);
+	error = takeover_clean_active(core);
 	if (!error)
 		error = strangers_report(core, core->config.take_over, &strangers);
 	if (error)

@@ -11,6 +11,7 @@
 #include "daemon/groups.h"
 #include "daemon/log.h"
 #include "daemon/release.h"
+#include "daemon/takeover.h"
 
 /* For so long `status` tells of a finding that was put right; the log keeps it for good. */
 #define FINDING_SHOWN_NS (3600 * NS_PER_S)
@@ -107,7 +108,7 @@ static void strangers_unmark(
 		_cleanup_free_ char *reason = NULL;
 
 		if (frames[i] && !strangers[i].merge_any &&
-			foreign_take_over(core, &strangers[i], &reason) == 0)
+			takeover_stranger(core, &strangers[i], &reason) == 0)
 			log_notice("%s (pid %d): its memory is not mergeable any more (take-over)",
 				strangers[i].name, (int)strangers[i].pid);
 	}

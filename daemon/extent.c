@@ -37,6 +37,15 @@ static void extent_forget(struct extent *extent)
 	extent->shared_before = NULL;
 }
 
+void extent_unmark(struct extent *extent)
+{
+	free(extent->shared_before);
+	extent->shared_before = NULL;
+	extent->marked = extent->exposed = false;
+	extent->fresh = false;
+	extent->folded = 0;
+}
+
 /* Both arrays ascend: one walk finds what both have. */
 static void extents_carry_over(struct extent_map *old, struct extent *new, size_t new_count)
 {

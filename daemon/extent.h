@@ -29,7 +29,8 @@ struct extent {
 	uint16_t zero_before; /* pages mapped to the zero page before we marked it */
 	uint16_t zero_after;  /* the same, at the last look */
 	uint8_t visits;       /* saturates */
-	uint8_t quiet;        /* consecutive visits without a change: the back-off's exponent */
+	uint8_t quiet;        /* consecutive visits without a change */
+	uint8_t restless;     /* consecutive visits with one */
 	uint8_t disappointed; /* bursts that folded less than half of what was planned here */
 	uint8_t advice;       /* enum huge_advice, of a marked extent */
 	bool huge;            /* mapped by a huge page when last read */
@@ -66,6 +67,9 @@ static inline uint16_t extent_folds(const struct extent *extent)
 
 	return (uint16_t)(extent->folded + (zeros > 0 ? zeros : 0));
 }
+
+/* It is not marked (any more): what was noted of it for as long as it is goes. */
+void extent_unmark(struct extent *extent);
 
 /*
  * Cuts the mergeable ranges into extents. What was known about an extent with the same bounds is

@@ -113,14 +113,6 @@ static int extent_prepare(struct target *target, struct extent *extent)
 	return 0;
 }
 
-static void extent_unprepare(struct extent *extent)
-{
-	free(extent->shared_before);
-	extent->shared_before = NULL;
-	extent->marked = false;
-	extent->folded = 0;
-}
-
 /* ---- do: mark ---- */
 
 /* The extents of one target that are to be marked, and which of them were not before. */
@@ -173,7 +165,7 @@ static void mark_job_undo(struct mark_job *job)
 {
 	for (size_t i = 0; i < job->count; i++)
 		if (job->is_new[i])
-			extent_unprepare(job->extents[i]);
+			extent_unmark(job->extents[i]);
 }
 
 /* Neighbouring extents that need the same go into one request. */
@@ -260,7 +252,7 @@ static int mark_whole(struct core *core, struct mark_job *job)
 
 		job->extents[i]->out_of_reach = result == -EOPNOTSUPP;
 		if ((result == -EOPNOTSUPP || result == -EXDEV) && job->is_new[i])
-			extent_unprepare(job->extents[i]);
+			extent_unmark(job->extents[i]);
 		if (result && result != -EOPNOTSUPP)
 			mark_refused(core, job->target, result);
 		job->target->marked_extents += job->extents[i]->marked;

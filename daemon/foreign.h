@@ -16,6 +16,7 @@ struct stranger {
 	char name[VMM_NAME_BYTES]; /* a VM's, else the program's */
 	bool merge_any; /* by prctl(PR_SET_MEMORY_MERGE): cannot be un-marked from outside */
 	bool asked_for; /* of the active set, but marked beyond what we marked */
+	bool is_qemu;
 };
 
 enum survey_depth {
@@ -30,18 +31,7 @@ enum survey_depth {
 int foreign_survey(const struct core *core, enum survey_depth depth, struct stranger **ret_strangers,
 	size_t *ret_count);
 
-/*
- * For each VM of the active set: un-marks what is mergeable without being ours (QEMU marks all of its RAM)
- * and holds no KSM page, and adopts as ours the extents that do. Needs no memory. Marks nothing.
- */
-int foreign_clean_active(struct core *core);
-
-/*
- * take-over = yes: un-marks a stranger's memory: ranges without KSM pages at once, ranges with them
- * only where the memory to copy them back is there. 0, or -errno with a sentence in *ret_reason (the caller
- * frees it).
- */
-int foreign_take_over(
-	struct core *core, const struct stranger *stranger, char **ret_reason);
+/* Every mergeable VMA of the target lies in extents that we marked. */
+bool foreign_is_all_ours(const struct core *core, const struct target *target);
 
 #endif

@@ -174,6 +174,45 @@ int means_attach_to_release(struct core *core, struct target *target)
 	return 0;
 }
 
+static bool means_allows(const struct core *core, const struct target *target,
+	const struct merge_hook_ops *ops)
+{
+	return ops == means_choose(core, target) ||
+	       (ops == &merge_hook_qmp && means_may_be_qmp(core, target));
+}
+
+int means_attach_by(
+	struct core *core, struct target *target, const struct merge_hook_ops *ops)
+{
+	char reason[HOOK_REASON_BYTES] = "";
+	int error;
+
+	if (target->hook && target->hook->ops == ops)
+		return 0;
+	registry_hook_detach(&core->registry, target);
+	target->hook_note[0] = '\0';
+	if (!means_allows(core, target, ops)) {
+		snprintf(target->hook_reason, sizeof(target->hook_reason), "%s",
+			ops == &merge_hook_ring ? NO_RING " or not allowed by the policy"
+						: "only QEMU has a monitor that could be asked");
+		return -ENOTSUP;
+	}
+	error = attach_with(core, target, ops, reason);
+	if (error)
+		snprintf(target->hook_reason, sizeof(target->hook_reason), "%s", reason);
+	return error;
+}
+
+void means_let_go(struct core *core, struct target *target)
+{
+	if (target->hook && target->hook->ops != means_choose(core, target))
+		registry_hook_detach(&core->registry, target);
+	if (target->hook)
+		return;
+	target->hook_reason[0] = '\0';
+	target->hook_retry_ns = 0;
+}
+
 static uint64_t advise_patience_ns(
 	const struct target *target, const struct advice_request *requests, size_t count)
 {

@@ -24,6 +24,14 @@ int means_attach(struct core *core, struct target *target);
  * and QEMU's main loop goes on meanwhile. */
 int means_attach_to_release(struct core *core, struct target *target);
 
+/* By that hook and no other, as far as the policy and the host allow it: 0 or -errno, and why. Whoever the
+ * target is to be advised for later finds it as auto would have it only after means_let_go(). */
+int means_attach_by(
+	struct core *core, struct target *target, const struct merge_hook_ops *ops);
+
+/* Of a hook that is not the one that would be tried first. */
+void means_let_go(struct core *core, struct target *target);
+
 /* Carries out the requests. A hook that did not answer in time is let go of: -ETIMEDOUT. */
 int means_advise(struct core *core, struct target *target, struct advice_request *requests,
 	size_t count);

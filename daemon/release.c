@@ -9,7 +9,6 @@
 #include "common/cleanup.h"
 #include "daemon/account.h"
 #include "daemon/fold.h"
-#include "daemon/log.h"
 #include "daemon/means.h"
 #include "daemon/whole.h"
 #include "hypervisor-glue/host_memory.h"
@@ -22,9 +21,6 @@
 #define REQUESTS_PER_EXTENT 3
 /* After each batch the headroom is looked at again: 32 MiB at the most come back in between. */
 #define EXTENTS_PER_BATCH 16
-
-/* QEMU needs up to 32 us a page: a second for 128 MiB, and nobody notices a tenth of it. */
-#define WHOLE_WARN_BYTES (UINT64_C(16) << 20)
 
 static unsigned long long mib(uint64_t bytes)
 {
@@ -131,10 +127,7 @@ static size_t extent_requests(const struct core *core, const struct target *targ
 
 static void extent_released(struct extent *extent)
 {
-	free(extent->shared_before);
-	extent->shared_before = NULL;
-	extent->marked = extent->exposed = false;
-	extent->folded = 0;
+	extent_unmark(extent);
 	extent->visits = 0; /* to be read twice again before it may be marked again */
 }
 
@@ -196,10 +189,7 @@ static int release_whole(
 {
 	int error;
 
-	if (need_bytes >= WHOLE_WARN_BYTES)
-		log_warning("%s (pid %d): %llu MiB are being copied back by QEMU itself, which stands "
-			    "still meanwhile (hook qmp)",
-			target_name(target), (int)target_pid(target), mib(need_bytes));
+	whole_warn(target, need_bytes);
 	error = whole_unmark(core, target);
 	for (size_t i = 0; !error && i < target->guest.map.count; i++)
 		target->guest.map.extents[i].visits = 0; /* read twice before it is marked again */

@@ -31,6 +31,7 @@ struct target *target_free(struct target *target)
 	free(target->policy_source);
 	free(target->policy_error);
 	free(target->held_policy);
+	free(target->takeover_reason);
 	free(target->reason);
 	free(target->trouble);
 	free(target);

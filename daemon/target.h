@@ -41,6 +41,8 @@ struct target {
 	char hook_reason[2 * HOOK_REASON_BYTES]; /* why it could not attach; "": it could, or was not tried */
 
 	char hook_note[HOOK_REASON_BYTES];     /* why it is not the hook that auto tries first; "": it is */
+	uint64_t takeover_retry_ns;            /* not before, after a take-over that failed */
+	char *takeover_reason;                 /* and why it did */
 	bool planned_whole;                    /* the plan was made for a hook that advises the whole */
 
 	/* as of this pass */

@@ -8,6 +8,7 @@
 #include "common/cleanup.h"
 #include "daemon/account.h"
 #include "daemon/fold.h"
+#include "daemon/log.h"
 #include "daemon/means.h"
 
 int whole_advise(struct core *core, struct target *target, enum advice advice,
@@ -29,13 +30,13 @@ int whole_advise(struct core *core, struct target *target, enum advice advice,
 	return 0;
 }
 
-static void extent_unmark(struct extent *extent)
+void whole_warn(const struct target *target, uint64_t need_bytes)
 {
-	free(extent->shared_before);
-	extent->shared_before = NULL;
-	extent->marked = false;
-	extent->fresh = false;
-	extent->folded = 0;
+	if (need_bytes >= WHOLE_WARN_BYTES)
+		log_warning("%s (pid %d): %llu MiB are being copied back by QEMU itself, which stands "
+			    "still meanwhile (hook qmp)",
+			target_name(target), (int)target_pid(target),
+			(unsigned long long)((need_bytes + (1 << 20) - 1) >> 20));
 }
 
 int whole_unmark(struct core *core, struct target *target)

@@ -8,6 +8,12 @@
 
 #include "daemon/core.h"
 
+/* QEMU needs up to 32 us a page: a second for 128 MiB, and nobody notices a tenth of it. */
+#define WHOLE_WARN_BYTES (UINT64_C(16) << 20)
+
+/* Says in the log what is about to happen to QEMU's main loop, where it is to be felt. */
+void whole_warn(const struct target *target, uint64_t need_bytes);
+
 /* One advice for all that the target's extents cover, carried out: one request for each, in the map's order,
  * in memory the caller frees. 0, -ENOMEM or as means_advise(). */
 int whole_advise(struct core *core, struct target *target, enum advice advice,

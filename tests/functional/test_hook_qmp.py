@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Hook qmp: QEMU marks its own memory, all of it or none, and what it answers is checked in smaps."""
 
-import json
 import os
-import socket
 
 import pytest
 
 from lab import guests as lab_guests
 from lab import host, marks, paths
 from lab.daemon import Daemon, merge_policy
+from lab.qmp_client import merge_property, talk
 
 EAGER = {"cpu-percent": 1000, "scan-interval": 1, "settle-seconds": 0, "default-mode": "off"}
 MEMORY_MIB = 256
@@ -47,31 +46,6 @@ def wait_folded(daemon, guests, mib=COMMON_MIB):
     daemon.wait_for(lambda _: all((daemon.vm(guest.pid) or {}).get("state") == "folded"
                                   for guest in guests))
     daemon.wait_for(lambda status: (status["savings"]["reclaimed_bytes"] or 0) >= mib << 20)
-
-
-def talk(guest):
-    """A client that has QEMU's QMP socket to itself."""
-    client = socket.socket(socket.AF_UNIX)
-    client.connect(str(guest.qmp_path))
-    stream = client.makefile("rw")
-    assert "QMP" in json.loads(stream.readline())
-    return client, stream
-
-
-def ask(stream, command, **arguments):
-    stream.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
-    stream.flush()
-    while True:
-        answer = json.loads(stream.readline())
-        if "event" not in answer:
-            return answer["return"]
-
-
-def merge_property(guest):
-    client, stream = talk(guest)
-    with client:
-        ask(stream, "qmp_capabilities")
-        return ask(stream, "qom-get", path="/objects/pc.ram", property="merge")
 
 
 def test_guests_fold_and_are_released_over_qmp_only(twins):

@@ -8,12 +8,15 @@ import pytest
 import scene
 from lab import host, ksm, marks
 from lab.daemon import merge_policy
+from lab.qmp_client import merge_property
 from scene import memory_cgroup  # noqa: F401  pylint: disable=unused-import
 
 pytestmark = pytest.mark.usefixtures("ksm_alone")
 
 MIB = 1 << 20
 RAM_MIB = 128
+# From so many merged MiB on the ring goes first.
+FELT_MIB = 16
 
 
 def boot(lab, *names, **options):
@@ -63,8 +66,20 @@ def test_mergeable_stranger_blocks_with_its_name_and_the_cure(lab):
         assert not daemon.status()["host"]["blocked_by"]
 
 
+def fold_much(*guests):
+    """More than QEMU's main loop can copy back unnoticed."""
+    for guest in guests:
+        assert guest.fill(8, 2 * FELT_MIB).read_line() == "filled"
+    ksm.apply(ksm.FLAT_OUT)
+    for guest in guests:
+        while marks.ksm_bytes(guest.pid) < FELT_MIB * MIB:
+            assert guest.process.poll() is None
+    ksm.write("run", 0)
+
+
 def test_take_over_unmarks_the_stranger_and_folding_goes_on(lab):
     guest, = boot(lab, "stranger")
+    assert merge_property(guest) is True
     with scene.pair() as processes, scene.pagefoldd(*processes) as daemon:
         blocked_by(daemon, 1)
         daemon.write_config({**scene.EAGER, "take-over": "yes"})
@@ -72,7 +87,53 @@ def test_take_over_unmarks_the_stranger_and_folding_goes_on(lab):
         scene.wait_folded(daemon, *processes)
         assert not marks.mergeable(guest.pid)
         assert not daemon.status()["host"]["blocked_by"]
+        # QEMU did it, and knows; only the ROMs, which it keeps to itself, took the ring.
+        assert merge_property(guest) is False
         check_alive(guest)
+
+
+def test_take_over_of_a_libvirt_domain_goes_over_libvirt_s_monitor(libvirtd):
+    domain = libvirtd.define("stranger", memory_mib=RAM_MIB).power_on()
+    domain.wait_ready()
+    with scene.pair() as processes, scene.pagefoldd(
+            *processes, config={"take-over": "yes", "libvirt-uri": libvirtd.uri}) as daemon:
+        scene.wait_folded(daemon, *processes)
+        assert not marks.mergeable(domain.pid)
+        assert "custom monitor control commands" in libvirtd.virsh("dominfo", "stranger")
+        check_alive(domain)
+
+
+def test_take_over_of_much_that_is_merged_goes_slice_by_slice(lab):
+    guests = boot(lab, "one", "two")
+    fold_much(*guests)
+    with scene.pair() as processes, scene.pagefoldd(*processes, config={"take-over": "yes"}) as daemon:
+        scene.wait_folded(daemon, *processes)
+        for guest in guests:
+            assert not marks.mergeable(guest.pid) and not marks.ksm_bytes(guest.pid)
+        # The first one's twins were all in the second: what is left of that is little.
+        assert merge_property(guests[0]) is True
+        assert "stands still meanwhile" not in daemon.log()
+        check_alive(*guests)
+
+
+def test_take_over_without_the_ring_leaves_what_only_the_ring_could_do_and_says_so(lab):
+    guests = boot(lab, "one", "two")
+    fold_much(*guests)
+    with scene.pair() as processes, scene.pagefoldd(
+            *processes, config={"take-over": "yes"},
+            arguments=["--disable-feature", "ring"]) as daemon:
+        status = daemon.wait_for(lambda status: len(status["host"]["warnings"]) == 2)["host"]
+        assert "stands still meanwhile" in daemon.log()
+        for guest in guests:
+            assert merge_property(guest) is False
+            assert 0 < marked_bytes(guest) < 16 * MIB and marks.ksm_bytes(guest.pid) < MIB
+        assert len(status["blocked_by"]) == 2
+        assert all("KiB of it are still mergeable; hook ring: io_uring is not available" in warning
+                   for warning in status["warnings"])
+        # It is not tried again in every pass.
+        daemon.wait_passes(2)
+        assert daemon.log().count("attached, hook qmp") == 2
+        check_alive(*guests)
 
 
 def test_take_over_unmerges_what_ksmd_had_merged(lab):

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "daemon/foreign.h"
+#include "daemon/takeover.h"
 
 #include <errno.h>
 
@@ -196,7 +197,7 @@ static void test_take_over_of_one_that_has_ended_says_so(void **state)
 	char *reason = NULL;
 
 	(void)state;
-	assert_int_equal(foreign_take_over(&core, &stranger, &reason), -ESRCH);
+	assert_int_equal(takeover_stranger(&core, &stranger, &reason), -ESRCH);
 	assert_non_null(reason);
 	free(reason);
 }
