@@ -5,9 +5,7 @@ strace counts the steps of a clean run, then kills the daemon at one of them, be
 done it; the next run is killed at another one.
 """
 
-import collections
 import contextlib
-import re
 import shutil
 import subprocess
 import time
@@ -16,6 +14,7 @@ import pytest
 
 from lab import ksm, marks, procs
 from lab.daemon import Daemon, DaemonError, merge_policy
+from lab.steps import sample, steps_of, strace
 
 # default-mode: other virtual machines of this host are none of our business.
 FAST = {"cpu-percent": 100, "scan-interval": 1, "settle-seconds": 0, "default-mode": "off"}
@@ -96,16 +95,6 @@ class Pair:
         return True
 
 
-def strace(output, step=None, number=None, paths=()):
-    """A wrapper that counts every kind of step, or kills at the number-th of one kind."""
-    command = ["strace", "-D", "-f", "-q", "-o", output]
-    for path in paths:
-        command += ["-P", path]
-    if number is None:
-        return [*command, "-e", f"trace={step or ','.join(STEPS)}"]
-    return [*command, "-e", f"trace={step}", "-e", f"inject={step}:signal=SIGKILL:when={number}"]
-
-
 def whole_life(pair, daemon):
     """Folds, releases, stops; wherever it is killed, that is where this ends."""
     with contextlib.suppress(DaemonError, OSError, subprocess.TimeoutExpired):
@@ -115,31 +104,16 @@ def whole_life(pair, daemon):
         daemon.stop()
 
 
-def steps_of(output):
-    """How often the busiest thread took each kind of step: strace counts by thread."""
-    counts = collections.Counter(re.findall(r"^(\d+) +(\w+)\(", output.read_text(), re.MULTILINE))
-    most = collections.Counter()
-    for (_, name), count in counts.items():
-        most[name] = max(most[name], count)
-    return most
-
-
-def sample(count, kills=KILLS_PER_STEP):
-    """The first and the last step and some in between."""
-    if count <= kills:
-        return range(1, count + 1)
-    return sorted({1 + round(i * (count - 1) / (kills - 1)) for i in range(kills)})
-
-
 def clean_run(pair, directory, paths=(), step=None):
-    with pair.daemon(directory, wrapper=strace(directory / "strace", step, paths=paths)) as daemon:
+    wrapper = strace(directory / "strace", [step] if step else STEPS, paths=paths)
+    with pair.daemon(directory, wrapper=wrapper) as daemon:
         whole_life(pair, daemon)
         assert not daemon.alive() and pair.all_undone()
     return steps_of(directory / "strace")
 
 
 def killed_run(pair, directory, step, number, paths=()):
-    wrapper = strace(directory / "strace", step, number, paths)
+    wrapper = strace(directory / "strace", [step], number, paths)
     daemon = pair.daemon(directory, wrapper=wrapper)
     try:
         daemon.start()
@@ -172,7 +146,7 @@ def test_killed_at_any_step_of_its_life(pair, tmp_path):
     # The attach helper takes this step, too, but once: the second time it is the daemon.
     assert steps["pidfd_getfd"] == 2
     # The ring is awake most of the time: it may never have to be woken.
-    numbers = {step: sample(steps[step]) for step in ("fsync", "renameat", "io_uring_enter")}
+    numbers = {step: sample(steps[step], KILLS_PER_STEP) for step in ("fsync", "renameat", "io_uring_enter")}
     kills, left_marks, _ = kill_at_each(pair, tmp_path, {**numbers, "pidfd_getfd": [2]})
     assert kills >= 10 and left_marks >= 3
 
@@ -183,7 +157,7 @@ def test_killed_at_any_knob_it_writes(pair, tmp_path):
     steps = clean_run(pair, clean, KNOB_FILES, "write")
     assert steps["write"] >= 8
     kills, _, left_knobs = kill_at_each(
-        pair, tmp_path, {"write": sample(steps["write"])}, KNOB_FILES)
+        pair, tmp_path, {"write": sample(steps["write"], KILLS_PER_STEP)}, KNOB_FILES)
     assert kills >= 4 and left_knobs >= 3
 
 
@@ -217,7 +191,7 @@ def test_killed_again_while_it_recovers(pair, tmp_path):
     assert ksm.knobs() != pair.knobs
     for step, paths in (("fsync", ()), ("renameat", ()), ("write", KNOB_FILES)):
         for number in (1, 2, 3):
-            wrapper = strace(tmp_path / "strace", step, number, paths)
+            wrapper = strace(tmp_path / "strace", [step], number, paths)
             with contextlib.suppress(DaemonError), \
                     pair.daemon(tmp_path, "observe", wrapper) as daemon:
                 daemon.wait_passes(1)
