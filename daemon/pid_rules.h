@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Rules that name a process by its pid. A pid is somebody else's some day, and rules outlive processes: a rule
- * is for the process that had the pid when the file was written, and for no other.
+ * is for the process whose start it names (`pagefold set` writes it), else for the one that had the pid when the
+ * file was written, and for no other.
  */
 #ifndef PAGEFOLD_DAEMON_PID_RULES_H
 #define PAGEFOLD_DAEMON_PID_RULES_H

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #define POLICY_GROUP_BYTES 64
+#define POLICY_BOOT_BYTES  37 /* a boot id with its NUL */
 
 enum policy_mode { MODE_MERGE, MODE_OBSERVE, MODE_OFF };
 enum policy_hook { HOOK_AUTO, HOOK_RING, HOOK_QMP, HOOK_NONE };
@@ -38,6 +39,8 @@ void policy_init(struct policy *policy, enum policy_mode default_mode);
 struct policy_subject {
 	bool is_vm;
 	pid_t pid;
+	uint64_t started_ticks; /* with the pid and the boot: one process and no other */
+	const char *boot_id;
 	const char *name, *uuid; /* VM only */
 	const char *exe;
 	const char *cgroups; /* text of /proc/PID/cgroup */
@@ -50,9 +53,12 @@ struct policy_rule {
 	char *file;
 	unsigned line;
 	enum policy_match_kind kind;
-	char *pattern; /* glob; for MATCH_PID decimal digits */
+	char *pattern; /* glob; for MATCH_PID as it was written */
 	pid_t pid;
-	int64_t written_s; /* when the file was, for MATCH_PID; 0: not known */
+	/* MATCH_PID: the process that started at this tick of that boot; boot_id "": not said, then */
+	uint64_t started_ticks;
+	char boot_id[POLICY_BOOT_BYTES];
+	int64_t written_s; /* the one that had the pid when the file was written; 0: not known */
 	bool expired;      /* MATCH_PID: its process has ended (pid_rules.h) */
 	struct policy policy; /* keys that are not given: mode = default_mode at lookup, see mode_given */
 	bool mode_given;
@@ -75,7 +81,7 @@ const struct policy_rule *policy_set_find(
 bool policy_set_wants_processes(const struct policy_set *set);
 
 /* The section and the match that name one VM or process in a policy file: a VM by its uuid, else by
- * its name, whatever else by its pid. */
+ * its name, whatever else by its pid and its start. */
 struct policy_target {
 	char section[43];
 	char match[192];
@@ -84,7 +90,7 @@ void policy_target_of(const struct policy_subject *subject, struct policy_target
 
 /*
  * Writes (or replaces, or with policy NULL removes) the rule of [target NAME] in dir/00-set.conf, where
- * `pagefold set` keeps what it was told: match line as given ("vm:web1", "pid:4711"). Another section
+ * `pagefold set` keeps what it was told: match line as given ("vm:web1", "pid:4711@..."). Another section
  * with the same match goes, since it would win or never apply. Atomic: a temporary file, fsync, rename,
  * fsync of the directory; other sections and all comments stay as they are. A file with an error in it
  * is left alone (-EINVAL).

@@ -9,8 +9,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -84,6 +86,15 @@ static bool same_match(const struct policy_rule *rule, const char *match)
 	       strcmp(match + strlen(prefix), rule->pattern) == 0;
 }
 
+/* Or for another process that had the pid: by now it has ended. */
+static bool same_pid(const struct policy_rule *rule, const char *match)
+{
+	const char *prefix = policy_match_prefix(MATCH_PID);
+
+	return rule->kind == MATCH_PID && strncmp(match, prefix, strlen(prefix)) == 0 &&
+	       strtol(match + strlen(prefix), NULL, 10) == rule->pid;
+}
+
 /* Whether the line belongs to a section (of that name, or for that match) that the new one
  * replaces. */
 static bool line_is_replaced(
@@ -93,7 +104,8 @@ static bool line_is_replaced(
 
 	for (size_t i = 0; i < set->count && set->rules[i].line <= line; i++)
 		of_line = &set->rules[i];
-	return of_line && (strcmp(of_line->section, section) == 0 || same_match(of_line, match));
+	return of_line && (strcmp(of_line->section, section) == 0 || same_match(of_line, match) ||
+				  same_pid(of_line, match));
 }
 
 static bool is_comment_or_blank(const char *line, size_t length)
@@ -321,7 +333,11 @@ void policy_target_of(const struct policy_subject *subject, struct policy_target
 		else
 			odd_section(name, ret->section, sizeof(ret->section));
 	} else {
-		(void)snprintf(ret->match, sizeof(ret->match), "pid:%d", (int)subject->pid);
+		if (subject->boot_id)
+			(void)snprintf(ret->match, sizeof(ret->match), "pid:%d@%" PRIu64 "/%.36s",
+				(int)subject->pid, subject->started_ticks, subject->boot_id);
+		else
+			(void)snprintf(ret->match, sizeof(ret->match), "pid:%d", (int)subject->pid);
 		(void)snprintf(ret->section, sizeof(ret->section), "pid-%d", (int)subject->pid);
 	}
 }

@@ -36,6 +36,43 @@ static int parse_pid(const char *text, pid_t *ret, char reason[INI_REASON_BYTES]
 	return 0;
 }
 
+/* TICKS/BOOT-ID */
+static int parse_start(const char *text, struct policy_rule *rule)
+{
+	const char *const slash = strchr(text, '/');
+	const char *const boot_id = slash ? slash + 1 : "";
+	_cleanup_free_ char *ticks = strndup(text, slash ? (size_t)(slash - text) : 0);
+
+	if (!ticks)
+		return -ENOMEM;
+	if (number_parse_u64(ticks, 10, &rule->started_ticks) < 0 ||
+		strlen(boot_id) != POLICY_BOOT_BYTES - 1 ||
+		strspn(boot_id, "0123456789abcdef-") != POLICY_BOOT_BYTES - 1)
+		return -EINVAL;
+	memcpy(rule->boot_id, boot_id, POLICY_BOOT_BYTES);
+	return 0;
+}
+
+static int set_process(struct policy_rule *rule, const char *text, char reason[INI_REASON_BYTES])
+{
+	const char *const at = strchrnul(text, '@');
+	_cleanup_free_ char *pid = strndup(text, (size_t)(at - text));
+	int error;
+
+	if (!pid)
+		return -ENOMEM;
+	error = parse_pid(pid, &rule->pid, reason);
+	if (error || !*at)
+		return error;
+	error = parse_start(at + 1, rule);
+	if (error == -EINVAL)
+		(void)snprintf(reason, INI_REASON_BYTES,
+			"\"%.80s\" is no start of a process, which is "
+			"TICKS/BOOT-ID: field 22 of /proc/PID/stat, and "
+			"/proc/sys/kernel/random/boot_id", at + 1);
+	return error;
+}
+
 static int set_match(struct policy_rule *rule, const char *value, char reason[INI_REASON_BYTES])
 {
 	const char *pattern = NULL;
@@ -52,8 +89,12 @@ static int set_match(struct policy_rule *rule, const char *value, char reason[IN
 			value);
 		return -EINVAL;
 	}
-	if (rule->kind == MATCH_PID && parse_pid(pattern, &rule->pid, reason) < 0)
-		return -EINVAL;
+	if (rule->kind == MATCH_PID) {
+		const int error = set_process(rule, pattern, reason);
+
+		if (error)
+			return error;
+	}
 	if ((rule->kind == MATCH_EXE || rule->kind == MATCH_CGROUP) && !strchr("/*?[", *pattern)) {
 		(void)snprintf(reason, INI_REASON_BYTES,
 			"match is \"%.100s\", but the path must begin with a slash", value);

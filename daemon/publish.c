@@ -185,6 +185,7 @@ static int vm_fill(const struct core *core, struct target *target, struct snapsh
 {
 	target_judge(core, target);
 	vm->pid = target_pid(target);
+	vm->started_ticks = target->guest.process.id.start_ticks;
 	vm->is_vm = target->guest.is_vm;
 	vm->mode = target->policy.mode;
 	vm->hugepages = target->policy.hugepages;
@@ -240,6 +241,7 @@ static void host_fill(const struct core *core, struct snapshot *snapshot)
 	}
 	if (uname(&kernel) == 0)
 		snapshot->kernel = strdup(kernel.release);
+	memcpy(snapshot->boot_id, core->recorded.boot_id, sizeof(snapshot->boot_id));
 	snapshot->features = features_copy(&core->features);
 	if (core->active_group[0])
 		snapshot->active_group = strdup(core->active_group);

@@ -59,6 +59,8 @@ struct policy_subject snapshot_subject(
 	struct policy_subject subject = {
 		.is_vm = vm->is_vm,
 		.pid = vm->pid,
+		.started_ticks = vm->started_ticks,
+		.boot_id = *snapshot->boot_id ? snapshot->boot_id : NULL,
 		.name = vm->name,
 		.uuid = vm->uuid,
 	};

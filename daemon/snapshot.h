@@ -36,6 +36,7 @@ struct snapshot_vm {
 	char *name;
 	char *uuid; /* NULL: none */
 	pid_t pid;
+	uint64_t started_ticks; /* since the boot: with the pid, one process and no other */
 	bool is_vm;
 	enum policy_mode mode;
 	char group[POLICY_GROUP_BYTES];
@@ -58,6 +59,7 @@ struct snapshot {
 	/* host */
 	int64_t memory_bytes, available_bytes;
 	char *kernel;
+	char boot_id[POLICY_BOOT_BYTES]; /* "": no pass has run */
 	char **features; /* NULL-terminated names */
 	char *active_group; /* NULL: none yet */
 	bool paused;

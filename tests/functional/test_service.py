@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import stat
+import subprocess
 import time
 from pathlib import Path
 
@@ -339,6 +340,31 @@ def test_set_folds_a_virtual_machine_and_switches_it_off_again(ksm_alone, lab):
         assert daemon.vm(web2.pid)["state"] == "off" and not marks.ksm_bytes(web2.pid)
         for vm in (web1, web2):
             assert vm.run("echo alive") == "alive\n"
+
+
+def test_set_of_a_pid_means_the_process_that_has_it_now(idle):
+    """The file is written anew for each; who has ended since, and whose pid is another one's, stays out."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    with procs.memcheck("--mib", "4") as one, procs.memcheck("--mib", "4") as two, \
+            procs.memcheck("--mib", "4") as successor:
+        idle.write_policy("test.conf", merge_policy(f"pid:{one.pid}", f"pid:{two.pid}").replace(
+            "mode = merge", "mode = observe"))
+        # Of somebody who had the successor's pid before.
+        idle.write_policy("00-set.conf", f"[target a]\nmatch = pid:{successor.pid}@1/{boot}\nmode = observe\n")
+        idle.reload()
+        idle.wait_for(lambda _: idle.vm(one.pid) and idle.vm(two.pid))
+        for target in (one, two):
+            idle.cli("set", f"pid:{target.pid}", "mode=observe", "group=web")
+            kept = (idle.policy_dir / "00-set.conf").read_text()
+            ticks = Path(f"/proc/{target.pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+            assert f"match = pid:{target.pid}@{ticks}/{boot}\n" in kept
+        idle.wait_for(lambda _: idle.vm(one.pid)["group"] == idle.vm(two.pid)["group"] == "web")
+        warning, = idle.wait_for(lambda status: status["host"]["warnings"])["host"]["warnings"]
+        assert f"process {successor.pid} is another one by now" in warning
+        assert idle.vm(successor.pid) is None
+        checked = subprocess.run([paths.program("pagefold"), "config", "check", idle.config_path],
+                                 check=False)
+        assert checked.returncode == DONE
 
 
 def test_set_refuses_what_a_policy_file_refuses(idle):

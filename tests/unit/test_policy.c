@@ -199,6 +199,8 @@ static void test_a_long_value_is_shortened_in_the_reason(void **state)
 	assert_true(strlen(reason) < 256);
 }
 
+#define BOOT "6f1c7f5e-0000-4000-8000-00000000000b"
+
 static void test_targets_are_named_by_what_lasts_longest(void **state)
 {
 	static const struct {
@@ -220,6 +222,7 @@ static void test_targets_are_named_by_what_lasts_longest(void **state)
 		{ { .is_vm = true, .pid = 7, .name = "a # b" }, "pid-7", "pid:7" },
 		{ { .is_vm = true, .pid = 7, .name = "trailing " }, "pid-7", "pid:7" },
 		{ { .pid = 7, .name = "java", .exe = "/usr/bin/java" }, "pid-7", "pid:7" },
+		{ { .pid = 7, .started_ticks = 12345, .boot_id = BOOT }, "pid-7", "pid:7@12345/" BOOT },
 	};
 
 	(void)state;

@@ -19,6 +19,8 @@ static const struct policy merge_web = {
 	.hugepages = HUGEPAGES_KEEP,
 };
 
+#define BOOT "6f1c7f5e-0000-4000-8000-00000000000b"
+
 static void test_files_become_rules_in_order(void **state)
 {
 	const struct temp_dir dir = temp_dir_make();
@@ -78,6 +80,11 @@ static void test_wrong_files_are_refused_with_their_line(void **state)
 		{ "[target a]\nmatch = pid:-1\n", ":2: \"-1\" is no process id" },
 		{ "[target a]\nmatch = pid:4294967296\n", ":2: \"4294967296\" is no process id" },
 		{ "[target a]\nmatch = pid:1 2\n", ":2: \"1 2\" is no process id" },
+		{ "[target a]\nmatch = pid:0@1/" BOOT "\n", ":2: \"0\" is no process id" },
+		{ "[target a]\nmatch = pid:7@\n", ":2: \"\" is no start of a process" },
+		{ "[target a]\nmatch = pid:7@1\n", ":2: \"1\" is no start of a process" },
+		{ "[target a]\nmatch = pid:7@-1/" BOOT "\n", "is no start of a process" },
+		{ "[target a]\nmatch = pid:7@1/x" BOOT "\n", "is no start of a process" },
 		{ "[target a]\nmatch = exe:java\n", ":2: match is \"exe:java\", but the path" },
 		{ "[target a]\nmatch = cgroup:x\n", ":2: match is \"cgroup:x\", but the path" },
 		{ "[target a]\nmatch = vm:x\nmatch = vm:y\n",
@@ -170,6 +177,27 @@ static void test_another_section_with_the_same_match_goes(void **state)
 		"[target older]\nmatch = vm:a\n");
 	set_policy(&dir, "a", "vm:a", &merge_web);
 	assert_file(&dir, "[target a]\nmatch = vm:a\n" KEYS "[target b]\nmatch = vm:b\n");
+	temp_dir_remove(&dir);
+}
+
+static void test_a_pid_is_of_one_process_at_a_time(void **state)
+{
+	const struct temp_dir dir = temp_dir_make();
+	struct policy_set set;
+	char *error = NULL;
+
+	(void)state;
+	temp_dir_write(&dir, "00-set.conf",
+		"[target mine]\nmatch = pid:7\n[target pid-71]\nmatch = pid:71@4/" BOOT "\n"
+		"[target old]\nmatch = pid:7@4/" BOOT "\n");
+	set_policy(&dir, "pid-7", "pid:7@12345/" BOOT, &merge_web);
+	assert_file(&dir, "[target pid-7]\nmatch = pid:7@12345/" BOOT "\n" KEYS
+			  "[target pid-71]\nmatch = pid:71@4/" BOOT "\n");
+	assert_int_equal(policy_set_load(dir.path, &set, &error), 0);
+	assert_int_equal(set.rules[0].pid, 7);
+	assert_int_equal(set.rules[0].started_ticks, 12345);
+	assert_string_equal(set.rules[0].boot_id, BOOT);
+	policy_set_done(&set);
 	temp_dir_remove(&dir);
 }
 
@@ -267,6 +295,7 @@ int main(void)
 		cmocka_unit_test(test_the_first_rule_makes_directory_and_file),
 		cmocka_unit_test(test_a_rule_is_replaced_where_it_stands),
 		cmocka_unit_test(test_another_section_with_the_same_match_goes),
+		cmocka_unit_test(test_a_pid_is_of_one_process_at_a_time),
 		cmocka_unit_test(test_a_rule_is_removed),
 		cmocka_unit_test(test_a_broken_file_is_left_alone),
 		cmocka_unit_test(test_names_cannot_smuggle_anything_in),
