@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 #include <time.h>
+#include <unistd.h>
 
 #define NS_PER_US UINT64_C(1000)
 #define NS_PER_MS UINT64_C(1000000)
@@ -21,6 +22,12 @@ static inline uint64_t clock_ns(clockid_t clock)
 static inline uint64_t clock_monotonic_ns(void)
 {
 	return clock_ns(CLOCK_MONOTONIC);
+}
+
+/* As the start times in /proc/PID/stat: ticks since the boot. */
+static inline uint64_t clock_boot_ticks(void)
+{
+	return clock_ns(CLOCK_BOOTTIME) / (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
 static inline uint64_t clock_thread_cpu_ns(void)

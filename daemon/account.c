@@ -109,6 +109,11 @@ static void account_target(struct target *target)
 		saved_pages += saved;
 	}
 	target->reclaimed_zero_bytes = zero_pages > 0 ? zero_pages * (int64_t)PAGE_BYTES : 0;
+	/* Without any folding an heir would share these pages with the process that it was forked from. */
+	if (target->inherited) {
+		target->reclaimed_zero_bytes = target->reclaimed_bytes = 0;
+		return;
+	}
 	target->reclaimed_bytes = target->reclaimed_zero_bytes +
 		(target->guest.is_vm ? vm_shared_bytes(target)
 				     : llround(saved_pages * (double)PAGE_BYTES));

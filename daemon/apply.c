@@ -157,8 +157,9 @@ static void apply_observed_trims(struct core *core)
 		struct target *target = core->registry.targets[i];
 		int error;
 
+		/* Nothing goes into a process just because it was forked from one that is folded. */
 		if (!target->mapped || target->policy.mode != MODE_OBSERVE || target->trimmed ||
-			!target_has_marks(target))
+			target->inherited || !target_has_marks(target))
 			continue;
 		error = fold_trim(core, target, 1, false);
 		target->trimmed = !error;

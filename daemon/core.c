@@ -100,6 +100,8 @@ int core_record(const struct core *core)
 		targets[state.target_count++] = (struct state_target){
 			.id = target->guest.process.id,
 			.held = target->held,
+			.inherited = target->inherited,
+			.marked_since_ticks = target->marked_since_ticks,
 			.held_policy = target->held_policy,
 			.extents = extents + total,
 			.extent_count = marks,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "daemon/log.h"
 #include "daemon/means.h"
 #include "daemon/whole.h"
@@ -141,6 +142,8 @@ static int mark_job_init(struct mark_job *job, struct core *core, const struct p
 	struct target *target = core->registry.targets[vm];
 
 	*job = (struct mark_job){ .target = target };
+	if (!target_has_marks(target))
+		target->marked_since_ticks = clock_boot_ticks();
 	job->extents = calloc(plan->count, sizeof(struct extent *));
 	job->is_new = calloc(plan->count, sizeof(bool));
 	if (!job->extents || !job->is_new)

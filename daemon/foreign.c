@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "daemon/heirs.h"
 #include "hypervisor-glue/ksm.h"
 #include "hypervisor-glue/smaps.h"
 
@@ -48,13 +49,12 @@ static bool is_ours(const struct core *core, const struct target *target, const 
 		(extent->out_of_reach && target_wants_folds(target, core->active_group));
 }
 
-/* Every mergeable VMA of the process lies in extents that we marked in the target. */
-static bool is_covered(const struct core *core, pid_t pid, const struct target *target)
+bool foreign_is_all_ours(const struct core *core, const struct target *target)
 {
 	struct smaps_list smaps;
 	bool ours = true;
 
-	if (smaps_read(&core->root, pid, &smaps) < 0)
+	if (smaps_read(&core->root, target_pid(target), &smaps) < 0)
 		return true; /* gone */
 	for (size_t i = 0; ours && i < smaps.count; i++) {
 		const struct vma *vma = &smaps.vmas[i];
@@ -71,34 +71,12 @@ static bool is_covered(const struct core *core, pid_t pid, const struct target *
 	return ours;
 }
 
-bool foreign_is_all_ours(const struct core *core, const struct target *target)
-{
-	return is_covered(core, target_pid(target), target);
-}
-
-/* What a target forks inherits the marks. As long as it has no others, its mergeable memory is a copy of
- * what was asked for. */
-static const struct target *ancestor_find(const struct core *core, pid_t pid)
-{
-	struct process_stat stat;
-
-	while (pid > 1 && process_stat_read(&core->root, pid, &stat) == 0) {
-		const struct target *target = registry_find(&core->registry, stat.parent);
-
-		if (target)
-			return target;
-		pid = stat.parent;
-	}
-	return NULL;
-}
-
+/* What a target has forked since the last pass. */
 static bool is_inherited(const struct core *core, pid_t pid)
 {
-	const struct target *ancestor = ancestor_find(core, pid);
+	const struct target *parent = heirs_find_parent(core, pid);
 
-	return ancestor && !ancestor->guest.is_vm &&
-		!strcmp(ancestor->policy.group, core->active_group) &&
-		is_covered(core, pid, ancestor);
+	return parent && !strcmp(parent->policy.group, core->active_group);
 }
 
 static bool is_expected(const struct core *core, pid_t pid, const struct target *target,

@@ -11,6 +11,7 @@
 #include "daemon/arrival.h"
 #include "daemon/census.h"
 #include "daemon/groups.h"
+#include "daemon/heirs.h"
 #include "daemon/log.h"
 #include "daemon/means.h"
 #include "daemon/pid_rules.h"
@@ -182,6 +183,8 @@ int pass_run(struct core *core, publish_fn publish, void *arg)
 	error = stage_discover(core, &news);
 	if (!error)
 		error = stage_map(core);
+	if (!error)
+		error = heirs_adopt(core);
 	if (!error)
 		audit_take(core); /* of the last burst: who may be strange is known anew now */
 	/* Reading may take long: who is there, and with which policy, is known now. */

@@ -86,6 +86,11 @@ static bool choose_rule(const struct policy_rule *rule, enum policy_mode default
 	struct target *target, struct policy *policy)
 {
 	policy_error_clear(target);
+	if (!rule && target->inherited) {
+		*policy = target->inherited_policy;
+		text_set(&target->policy_source, "the process that it was forked from");
+		return false;
+	}
 	if (!rule) {
 		/* A process that no rule names any more is none of our business. */
 		policy_init(policy, target->guest.is_vm ? default_mode : MODE_OFF);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "daemon/heirs.h"
 #include "hypervisor-glue/vmm.h"
 
 struct target *registry_find(const struct registry *registry, pid_t pid)
@@ -45,7 +46,7 @@ void registry_hook_detach(struct registry *registry, struct target *target)
 	target->hook = NULL;
 }
 
-static int registry_insert(struct registry *registry, struct target *target)
+int registry_insert(struct registry *registry, struct target *target)
 {
 	struct target **targets = reallocarray(
 		registry->targets, registry->count + 1, sizeof(struct target *));
@@ -159,7 +160,10 @@ static int process_refresh(struct registry *registry, const struct registry_sour
 		if (error)
 			return error;
 	}
+	if (target->inherited)
+		heirs_set_policy(sources->root, registry, target);
 	named = policy_choose(&sources->policies, &texts, target);
+	target->inherited = target->inherited && !named; /* from now on it is asked for itself */
 	target->present = target->guest.is_vm || named || target_has_marks(target);
 	return 0;
 }

@@ -37,6 +37,8 @@ struct registry_sources {
 int registry_refresh(
 	struct registry *registry, const struct registry_sources *sources, char **ret_trouble);
 void registry_done(struct registry *registry);
+/* Takes the target over; it must not be there yet. 0 or -ENOMEM. */
+int registry_insert(struct registry *registry, struct target *target);
 struct target *registry_find(const struct registry *registry, pid_t pid);
 /* CPU time of all hooks and helpers so far, gone ones included. */
 void registry_hook_cpu(const struct registry *registry, uint64_t *ret_ring_ns, uint64_t *ret_helper_ns);

@@ -58,9 +58,10 @@ static json_t *target_json(const struct state_target *target)
 	for (size_t i = 0; i < target->extent_count; i++)
 		if (json_array_append_new(extents, extent_json(&target->extents[i])) < 0)
 			return NULL;
-	return json_pack("{s:i, s:o, s:b, s:s?, s:O}", "pid", (int)target->id.pid, "start_ticks",
-		number(target->id.start_ticks), "held", (int)target->held, "held_policy",
-		target->held_policy, "extents", extents);
+	return json_pack("{s:i, s:o, s:b, s:b, s:o, s:s?, s:O}", "pid", (int)target->id.pid,
+		"start_ticks", number(target->id.start_ticks), "held", (int)target->held, "inherited",
+		(int)target->inherited, "marked_since_ticks", number(target->marked_since_ticks),
+		"held_policy", target->held_policy, "extents", extents);
 }
 
 static json_t *knobs_json(const struct state *state)
@@ -184,16 +185,20 @@ static int extent_parse(json_t *json, struct state_extent *ret)
 static int target_parse(json_t *json, struct state_target *target)
 {
 	json_t *extents, *extent, *held_policy;
-	json_int_t pid, start;
-	int held;
+	json_int_t pid, start, marked_since = 0;
+	int held, inherited = 0;
 	size_t i;
 
-	if (json_unpack(json, "{s:I, s:I, s:b, s:o, s:o}", "pid", &pid, "start_ticks", &start,
-		    "held", &held, "held_policy", &held_policy, "extents", &extents) < 0 ||
-		pid <= 0 || pid > INT_MAX || start < 0 || !json_is_array(extents))
+	if (json_unpack(json, "{s:I, s:I, s:b, s?b, s?I, s:o, s:o}", "pid", &pid, "start_ticks",
+		    &start, "held", &held, "inherited", &inherited, "marked_since_ticks",
+		    &marked_since, "held_policy", &held_policy, "extents", &extents) < 0 ||
+		pid <= 0 || pid > INT_MAX || start < 0 || marked_since < 0 ||
+		!json_is_array(extents))
 		return -EBADMSG;
 	target->id = (struct process_id){ (pid_t)pid, (uint64_t)start };
 	target->held = held;
+	target->inherited = inherited;
+	target->marked_since_ticks = (uint64_t)marked_since;
 	if (json_is_string(held_policy)) {
 		target->held_policy = strdup(json_string_value(held_policy));
 		if (!target->held_policy)

@@ -30,6 +30,8 @@ struct state_extent {
 struct state_target {
 	struct process_id id;
 	bool held; /* released by the operator: stays so */
+	bool inherited; /* it has the marks from the process that it was forked from */
+	uint64_t marked_since_ticks; /* of the boot clock: when the first of them was made; 0: none, or not known */
 	char *held_policy; /* what it was asked for then: a change of it ends the hold; NULL unless held */
 	struct state_extent *extents;
 	size_t extent_count;

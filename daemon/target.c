@@ -128,6 +128,8 @@ int target_adopt(struct target *target, const struct state_target *recorded)
 			return error;
 	}
 	target->held = recorded->held;
+	target->inherited = recorded->inherited;
+	target->marked_since_ticks = recorded->marked_since_ticks;
 	if (recorded->held_policy) {
 		target->held_policy = strdup(recorded->held_policy);
 		if (!target->held_policy)

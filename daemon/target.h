@@ -33,6 +33,8 @@ struct target {
 	bool arrived;        /* no incoming migration, or not any more */
 	bool held;           /* released by the operator: nothing is folded until the policy changes */
 	char *held_policy;   /* the policy it was released under, as text */
+	bool inherited;      /* nobody named it: it has its marks from the process that it was forked from */
+	struct policy inherited_policy; /* and this is done with it */
 
 	/* means */
 	const struct merge_hook_ops *hook_ops; /* chosen by policy; NULL: not chosen yet */
@@ -59,6 +61,7 @@ struct target {
 	/* books */
 	int64_t reclaimed_bytes, reclaimed_zero_bytes;
 	uint64_t marked_extents, folded_pages;
+	uint64_t marked_since_ticks; /* of the boot clock, as a process's start: the first mark; 0: none */
 	bool trimmed; /* observed now: its unfolded marks were cleared */
 };
 

@@ -120,7 +120,7 @@ int visit_due(struct core *core)
 		struct target *target = core->registry.targets[t];
 		int error;
 
-		if (!target->mapped || target->policy.mode == MODE_OFF)
+		if (!target->mapped || target->policy.mode == MODE_OFF || target->inherited)
 			continue;
 		error = target_visit(&round, target);
 		if (error == -ENOMEM)

@@ -192,6 +192,68 @@ for line in sys.stdin:
 """
 
 
+@contextlib.contextmanager
+def forked_child(parent):
+    child = int(parent.ask("fork"))
+    try:
+        yield child
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("how", ["release", "off", "restart", "parent ends"])
+def test_what_a_folded_process_forks_is_undone_with_it(ksm_alone, tmp_path, how):
+    with procs.Target(["/usr/bin/python3", "-c", FORKER]) as parent:
+        policy = merge_policy(f"pid:{parent.pid}")
+        with Daemon(config=FAST, policies={"test.conf": policy}, directory=tmp_path) as daemon, \
+                contextlib.ExitStack() as stack:
+            saved = reclaimed(daemon.wait_for(all_folded(parent.pid), 30), parent.pid)
+            child = stack.enter_context(forked_child(parent))
+            daemon.wait_for(lambda _: marks.recorded(daemon.state_dir, child))
+            assert not marks.unrecorded(daemon.state_dir, child)
+            # While its parent has them, its folds stay; and they are nobody's saving.
+            daemon.wait_passes(3)
+            assert marks.ksm_bytes(child) and daemon.vm(child)["mode"] == "observe"
+            assert daemon.vm(child)["reclaimed_bytes"] == 0 and reclaimed(daemon.status(), parent.pid) >= saved
+            if how == "restart":
+                daemon.kill()
+                daemon.start()
+                daemon.wait_ready()
+                daemon.wait_passes(2)
+                assert marks.ksm_bytes(child) and not marks.unrecorded(daemon.state_dir, child)
+            if how == "parent ends":
+                parent.close()
+            elif how == "off":
+                daemon.write_policy("test.conf", policy.replace("mode = merge", "mode = off"))
+                daemon.reload()
+            else:
+                daemon.cli("release", f"pid:{parent.pid}")
+            daemon.wait_for(lambda _: not marks.mergeable(child))
+            assert not marks.ksm_bytes(child) and os.path.exists(f"/proc/{child}")
+            daemon.wait_for(lambda _: not marks.recorded(daemon.state_dir, child) and not daemon.vm(child))
+
+
+# Shares nothing with its parent, and marks its memory itself when it is told to.
+SELF_MARKER = FORKER.replace("for line in", """import signal
+signal.signal(signal.SIGUSR1, lambda *_: memory.madvise(mmap.MADV_MERGEABLE))
+for line in""").replace("    if child == 0:", """    if child == 0:
+        memory.madvise(mmap.MADV_DONTNEED)""")
+
+
+def test_child_that_marked_itself_is_never_taken_for_an_heir(ksm_alone):
+    """It was there before its parent was folded, and marks the same addresses afterwards."""
+    with procs.Target(["/usr/bin/python3", "-c", SELF_MARKER]) as parent, forked_child(parent) as child, \
+            Daemon(config=FAST, policies={"test.conf": merge_policy(f"pid:{parent.pid}")}) as daemon:
+        daemon.wait_for(all_folded(parent.pid), 30)
+        assert not marks.mergeable(child)
+        os.kill(child, signal.SIGUSR1)
+        blocked = daemon.wait_for(lambda status: status["host"]["blocked_by"])["host"]["blocked_by"]
+        assert len(blocked) == 1 and f"(pid {child})" in blocked[0]
+        daemon.cli("release", f"pid:{parent.pid}")
+        daemon.wait_passes(2)
+        assert marks.mergeable(child) and not marks.recorded(daemon.state_dir, child)
+
+
 def test_process_that_forks_when_it_is_folded_stands_in_nobodys_way(ksm_alone):
     """The child inherits the marks, though nobody named it."""
     with procs.Target(["/usr/bin/python3", "-c", FORKER]) as parent, \
