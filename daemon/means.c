@@ -9,8 +9,10 @@
 #include "daemon/log.h"
 #include "daemon/monitor.h"
 
-/* A process that refused us (stopped, memlock, ptrace) may have changed its mind. */
+/* A process that refused us (memlock, ptrace) may have changed its mind. */
 #define ATTACH_RETRY_NS (60 * NS_PER_S)
+/* One that was frozen goes on some time; to find that out costs a helper that ends at once. */
+#define ATTACH_AGAIN_NS (5 * NS_PER_S)
 
 /* A request takes microseconds, a copying one (UNMERGEABLE or COLLAPSE of a folded extent) 10 to 20 ms. What
  * has no answer five seconds after that is a process that was stopped or frozen meanwhile. */
@@ -50,11 +52,27 @@ static bool means_is_attached(const struct core *core, const struct target *targ
 		       (target->hook->ops == &merge_hook_qmp && means_may_be_qmp(core, target)));
 }
 
+static bool is_stopped(const struct core *core, const struct target *target)
+{
+	struct process_stat stat;
+
+	return process_stat_read(&core->root, target_pid(target), &stat) == 0 &&
+		(stat.state == 'T' || stat.state == 't');
+}
+
+/* One that was stopped is waited for as long as it is, and no longer. */
+static bool is_early(const struct core *core, const struct target *target)
+{
+	if (target->hook_was_stopped)
+		return is_stopped(core, target);
+	return clock_monotonic_ns() < target->hook_retry_ns;
+}
+
 bool means_refused(const struct core *core, const struct target *target)
 {
 	return !target->hook && target->hook_reason[0] &&
 		means_choose(core, target) != &merge_hook_none &&
-		clock_monotonic_ns() < target->hook_retry_ns;
+		is_early(core, target);
 }
 
 const char *means_name(const struct core *core, const struct target *target)
@@ -69,10 +87,13 @@ bool means_is_whole(const struct core *core, const struct target *target)
 					       : means_choose(core, target)->whole;
 }
 
-static int attach_refused(struct target *target, int error, const char *reason)
+static int attach_refused(
+	const struct core *core, struct target *target, int error, const char *reason)
 {
 	snprintf(target->hook_reason, sizeof(target->hook_reason), "%s", reason);
-	target->hook_retry_ns = clock_monotonic_ns() + ATTACH_RETRY_NS;
+	target->hook_was_stopped = is_stopped(core, target);
+	target->hook_retry_ns = clock_monotonic_ns() +
+		(error == -EAGAIN ? ATTACH_AGAIN_NS : ATTACH_RETRY_NS);
 	return error;
 }
 
@@ -90,6 +111,7 @@ static int attach_unwanted(const struct core *core, struct target *target)
 			? "hook = qmp: only QEMU has a monitor that could be asked"
 			: NO_RING ", so nothing can be marked");
 	target->hook_retry_ns = 0;
+	target->hook_was_stopped = false;
 	return -ENOTSUP;
 }
 
@@ -129,7 +151,7 @@ static int attach_fall_back(struct core *core, struct target *target, int ring_e
 	}
 	snprintf(both, sizeof(both), "%s; and hook qmp: %s", ring_reason, reason);
 	log_warning("%s (pid %d): %s", target_name(target), (int)target_pid(target), both);
-	return attach_refused(target, ring_error, both);
+	return attach_refused(core, target, ring_error, both);
 }
 
 int means_attach(struct core *core, struct target *target)
@@ -144,7 +166,7 @@ int means_attach(struct core *core, struct target *target)
 	target->hook_note[0] = '\0';
 	if (ops == &merge_hook_none)
 		return attach_unwanted(core, target);
-	if (clock_monotonic_ns() < target->hook_retry_ns)
+	if (is_early(core, target))
 		return -EAGAIN;
 	if (ops == &merge_hook_qmp && means_wanted(core, target) == HOOK_AUTO)
 		return attach_fall_back(core, target, -ENOTSUP, NO_RING);
@@ -154,7 +176,7 @@ int means_attach(struct core *core, struct target *target)
 	if (ops == &merge_hook_ring && error != -ESRCH && means_may_be_qmp(core, target))
 		return attach_fall_back(core, target, error, reason);
 	log_warning("%s (pid %d): %s", target_name(target), (int)target_pid(target), reason);
-	return attach_refused(target, error, reason);
+	return attach_refused(core, target, error, reason);
 }
 
 int means_attach_to_release(struct core *core, struct target *target)
@@ -211,6 +233,7 @@ void means_let_go(struct core *core, struct target *target)
 		return;
 	target->hook_reason[0] = '\0';
 	target->hook_retry_ns = 0;
+	target->hook_was_stopped = false;
 }
 
 static uint64_t advise_patience_ns(
@@ -229,30 +252,21 @@ int means_advise(struct core *core, struct target *target, struct advice_request
 	const uint64_t deadline_ns =
 		clock_monotonic_ns() + advise_patience_ns(target, requests, count);
 	const bool whole = target->hook->ops->whole;
-	struct process_stat stat;
 	int error;
 
 	/* The ring of a stopped process is stopped too: no need to wait for that to show. */
-	if (process_stat_read(&core->root, target_pid(target), &stat) == 0 &&
-		(stat.state == 'T' || stat.state == 't'))
-		return attach_refused(target, -EAGAIN, "it is stopped; tried again when it goes on");
+	if (is_stopped(core, target))
+		return attach_refused(
+			core, target, -EAGAIN, "it is stopped; tried again when it goes on");
 	error = target->hook->ops->advise(target->hook, requests, count, deadline_ns);
 	if (error != -ETIMEDOUT)
 		return error;
 	registry_hook_detach(&core->registry, target);
-	return attach_refused(target, error,
+	return attach_refused(core, target, error,
 		whole ? "QEMU or libvirt did not answer in time; what was asked may still happen, and is "
 			"read back from the kernel"
 		      : "its ring did not answer in time (is the process stopped or frozen?); what was asked "
 		"may still happen, and is read back from the kernel");
-}
-
-static bool is_stopped(const struct core *core, const struct target *target)
-{
-	struct process_stat stat;
-
-	return process_stat_read(&core->root, target_pid(target), &stat) == 0 &&
-		(stat.state == 'T' || stat.state == 't');
 }
 
 void means_explain(

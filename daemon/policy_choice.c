@@ -116,6 +116,7 @@ static void target_set_policy(struct target *target, const struct policy *policy
 		/* What stood in the way of the other one says nothing of this one. */
 		target->hook_reason[0] = target->hook_note[0] = '\0';
 		target->hook_retry_ns = 0;
+		target->hook_was_stopped = false;
 	}
 	if (target->held && text && target->held_policy && strcmp(text, target->held_policy) != 0)
 		target_end_hold(target);

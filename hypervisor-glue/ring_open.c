@@ -14,6 +14,9 @@
  * backed (SIGBUS); within it, everything is. */
 #define MAX_RING_BYTES 4096
 
+/* PROC_PID_INIT_INO in include/linux/proc_ns.h. */
+#define HOSTS_PID_NAMESPACE "pid:[4026531836]"
+
 static bool offset_valid(uint32_t offset, uint64_t ring_bytes)
 {
 	return offset % sizeof(uint32_t) == 0 && offset + sizeof(uint32_t) <= ring_bytes;
@@ -139,6 +142,19 @@ static int take_over(const struct host_root *root, pid_t pid, const struct ring_
 	return error;
 }
 
+/* The kernel's account of a ring has the numbers of threads as the host's namespace counts them. */
+static bool in_hosts_pid_namespace(const struct host_root *root)
+{
+	char target[32];
+	const ssize_t length =
+		readlinkat(root->proc_fd, "self/ns/pid", target, sizeof(target) - 1);
+
+	if (length < 0)
+		return true;
+	target[length] = '\0';
+	return strcmp(target, HOSTS_PID_NAMESPACE) == 0;
+}
+
 int ring_queue_open(const struct host_root *root, const struct process *process,
 	const struct ring_grant *grant, struct ring_queue *ret, char reason[HOOK_REASON_BYTES])
 {
@@ -156,6 +172,12 @@ int ring_queue_open(const struct host_root *root, const struct process *process,
 	}
 	if (!process_alive(process))
 		error = -ESRCH;
+	if (error == -EPROTO && !in_hosts_pid_namespace(root)) {
+		(void)snprintf(reason, HOOK_REASON_BYTES,
+			"the ring of process %d cannot be told from another one's in the PID namespace that "
+			"pagefoldd runs in: run it in the host's", process->id.pid);
+		return -ENOTSUP;
+	}
 	(void)snprintf(reason, HOOK_REASON_BYTES,
 		"the ring of process %d could not be taken over (%s): %s", process->id.pid,
 		strerror(-error),

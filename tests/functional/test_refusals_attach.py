@@ -9,6 +9,7 @@ import pytest
 
 import scene
 from lab import host, marks, paths, procs
+from lab.daemon import Daemon, merge_policy
 
 IO_URING_DISABLED = Path("/proc/sys/kernel/io_uring_disabled")
 
@@ -40,6 +41,45 @@ def test_stopped_target_stays_stopped():
         assert host.state(process.pid) == "T"
         os.kill(process.pid, signal.SIGCONT)
         scene.check_memory(process)
+
+
+def test_stopped_target_is_attached_to_as_soon_as_it_goes_on():
+    """Not after the minute that others who refuse are left alone for."""
+    with scene.target() as process, scene.pair() as beside:
+        os.kill(process.pid, signal.SIGSTOP)
+        with scene.pagefoldd(process, *beside) as daemon:
+            scene.wait_state(daemon, process, "blocked", "stopped")
+            # While it stands still, it is not even tried.
+            tried = daemon.log().count("is stopped")
+            daemon.wait_passes(3)
+            assert daemon.log().count("is stopped") == tried
+            os.kill(process.pid, signal.SIGCONT)
+            scene.wait_folded(daemon, process, timeout=15)
+
+
+def test_target_in_a_pid_namespace_of_its_own_folds():
+    with scene.target(wrapper=["unshare", "--pid", "--fork", "--kill-child"]) as outer, scene.pair() as beside:
+        # It has called itself 1.
+        process = next(child for child in map(int, Path(
+            f"/proc/{outer.process.pid}/task/{outer.process.pid}/children").read_text().split()))
+        with scene.pagefoldd(f"pid:{process}", *beside) as daemon:
+            daemon.wait_for(lambda _: scene.is_folded(daemon.vm(process)), 30)
+
+
+def test_daemon_in_a_pid_namespace_of_its_own_says_that_this_is_why(tmp_path):
+    program = paths.guest_program("memcheck")
+    # Only what runs in there with it does it see.
+    both = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c",
+            f"tail -f /dev/null | {program} --mib 8 --zero 20 --twins 60 >/dev/null & exec \"$@\"", "sh"]
+    daemon = Daemon(config=scene.EAGER, wrapper=both, directory=tmp_path, policies={
+        "test.conf": merge_policy(f"exe:{os.path.realpath(program)}")})
+    with daemon:
+        def told(_status):
+            return any("PID namespace that pagefoldd runs in" in (vm["reason"] or "")
+                       for vm in daemon.cli("vms")["vms"])
+        daemon.wait_for(told, 30)
+        assert "do not trust" not in daemon.log()
+        daemon.kill()
 
 
 def test_unprivileged_target_with_64_kib_of_memlock_folds(tmp_path):
