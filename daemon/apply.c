@@ -43,10 +43,13 @@ static void stranger_report(struct core *core, const struct stranger *stranger)
 			stranger->name, (int)stranger->pid, core->active_group);
 	else
 		sentences_add(&core->blocked_by,
-			"%s (pid %d) has mergeable memory and was not asked for: start it with -machine "
-			"mem-merge=off (libvirt: <memoryBacking><nosharepages/></memoryBacking>), or %s"
+			"%s (pid %d) has mergeable memory and was not asked for: %s, or %s"
 			"give it a policy with mode = merge in group %s",
 			stranger->name, (int)stranger->pid,
+			stranger->is_qemu
+				? "start it with -machine mem-merge=off (libvirt: "
+				  "<memoryBacking><nosharepages/></memoryBacking>)"
+				: "keep it from marking its memory (madvise MADV_MERGEABLE), or end it",
 			core->config.take_over ? "" : "set take-over = yes, or ", core->active_group);
 }
 

@@ -203,6 +203,25 @@ def test_stranger_that_comes_in_the_middle_of_a_burst_stops_it(lab):
         scene.check_memory(*big)
 
 
+def test_process_that_marked_its_memory_is_told_what_a_process_can_do(tmp_path):
+    program = tmp_path / "volunteer.py"
+    program.write_text("import mmap\n"
+                       "memory = mmap.mmap(-1, 4 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
+                       "memory.write(b'same' * (1 << 20))\n"
+                       "memory.madvise(mmap.MADV_MERGEABLE)\n"
+                       "print('ready', __import__('os').getpid(), 0, 0, flush=True)\n"
+                       "input()\n")
+    with scene.procs.Target(["/usr/bin/python3", program]) as volunteer, \
+            scene.pair() as processes, scene.pagefoldd(*processes) as daemon:
+        sentence, = blocked_by(daemon, 1)
+        assert f"(pid {volunteer.pid})" in sentence and "MADV_MERGEABLE" in sentence
+        assert "mem-merge" not in sentence and "libvirt" not in sentence
+        daemon.write_config({**scene.EAGER, "take-over": "yes"})
+        daemon.reload()
+        scene.wait_folded(daemon, *processes)
+        assert not marks.mergeable(volunteer.pid)
+
+
 def test_process_that_made_itself_mergeable_is_named(tmp_path):
     program = tmp_path / "volunteer.py"
     program.write_text("import ctypes, mmap\n"
