@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,6 +14,7 @@
 
 static int max_level = LOG_INFO;
 static bool to_journal;
+static atomic_bool has_error;
 
 static const char *const level_words[] = {
 	[LOG_EMERG] = "error",
@@ -41,6 +43,12 @@ void log_open(int level)
 {
 	max_level = level;
 	to_journal = stderr_is_journal();
+	atomic_store(&has_error, false);
+}
+
+bool log_has_error(void)
+{
+	return atomic_load(&has_error);
 }
 
 /* Names of VMs come from outside: no control byte of theirs reaches a terminal or begins a new
@@ -60,6 +68,8 @@ void log_write(int level, const char *format, ...)
 
 	if (level > max_level || level < LOG_EMERG)
 		return;
+	if (level <= LOG_ERR)
+		atomic_store(&has_error, true);
 	if (to_journal)
 		(void)snprintf(line, sizeof(line), "<%d>", level);
 	else

@@ -3,12 +3,15 @@
 #ifndef PAGEFOLD_DAEMON_LOG_H
 #define PAGEFOLD_DAEMON_LOG_H
 
+#include <stdbool.h>
 #include <syslog.h>
 
 #include "common/cleanup.h"
 
 void log_open(int max_level);
 void log_write(int level, const char *format, ...) _printf_(2, 3);
+/* Whether an error has been said since log_open(). */
+bool log_has_error(void);
 
 #define log_error(...)   log_write(LOG_ERR, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_WARNING, __VA_ARGS__)

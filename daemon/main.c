@@ -1,7 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <errno.h>
-#include <string.h>
-
 #include "daemon/log.h"
 #include "daemon/options.h"
 #include "daemon/service.h"
@@ -9,7 +6,6 @@
 int main(int argc, char **argv)
 {
 	struct options options;
-	int error;
 
 	switch (options_parse(argc, argv, &options)) {
 	case OPTIONS_RUN:
@@ -20,8 +16,5 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	log_open(options.debug ? LOG_DEBUG : LOG_INFO);
-	error = service_run(&options);
-	if (error)
-		log_error("ended: %s", strerror(-error));
-	return error ? 1 : 0;
+	return service_run(&options) ? 1 : 0;
 }

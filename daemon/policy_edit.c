@@ -277,6 +277,37 @@ int policy_file_set(const char *dir, const char *section, const char *match,
 	return r;
 }
 
+int policy_file_read(const char *dir, char **ret_text)
+{
+	_cleanup_free_ char *path = NULL;
+	_cleanup_(text_done) struct text text = { 0 };
+	int r;
+
+	*ret_text = NULL;
+	if (asprintf(&path, "%s/%s", dir, SET_FILE) < 0)
+		return -ENOMEM;
+	if (access(path, F_OK) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	r = text_begin(&text);
+	if (r == 0)
+		r = read_whole(path, &text);
+	if (r == 0)
+		*ret_text = steal_pointer(&text.bytes);
+	return r;
+}
+
+int policy_file_write(const char *dir, const char *text)
+{
+	const struct text whole = { .bytes = (char *)(uintptr_t)text, .length = text ? strlen(text) : 0 };
+	_cleanup_free_ char *path = NULL;
+
+	if (text)
+		return replace_file(dir, &whole);
+	if (asprintf(&path, "%s/%s", dir, SET_FILE) < 0)
+		return -ENOMEM;
+	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+}
+
 static const char name_bytes[] =
 	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
 

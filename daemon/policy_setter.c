@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -158,11 +159,28 @@ static int set_metadata(struct policy_setter *setter, const struct policy_subjec
 	return error;
 }
 
+/* Written, but what is there now as a whole cannot be loaded: somebody else's file is wrong. The old text
+ * comes back, or else the next start would bring what was refused here. */
+static void set_file_undo(const char *policy_dir, const char *before, int error, const char *sentence,
+	struct api_outcome *outcome)
+{
+	const int undone = policy_file_write(policy_dir, before);
+
+	outcome->error = -EIO;
+	if (asprintf(&outcome->message, "Not set: the configuration cannot be loaded as it is now (%s); "
+					"%s/00-set.conf is %s%s.",
+		    sentence ? sentence : strerror(-error), policy_dir,
+		    undone ? "not as it was before: " : "as it was before",
+		    undone ? strerror(-undone) : "") < 0)
+		outcome->message = NULL;
+}
+
 static void set_file(struct policy_setter *setter, const char *policy_dir,
 	const struct policy_subject *subject, const struct policy *policy, api_done_fn done,
 	void *token)
 {
-	_cleanup_free_ char *kept = NULL;
+	_cleanup_free_ char *kept = NULL, *directory = strdup(policy_dir), *before = NULL;
+	_cleanup_free_ char *sentence = NULL;
 	struct api_outcome outcome = { 0 };
 	struct policy_target target;
 
@@ -170,10 +188,15 @@ static void set_file(struct policy_setter *setter, const char *policy_dir,
 	if (asprintf(&kept, "Kept in %s/00-set.conf.", policy_dir) < 0)
 		kept = NULL;
 	policy_target_of(subject, &target);
-	outcome.error =
-		policy_file_set(policy_dir, target.section, target.match, policy, &outcome.message);
+	outcome.error = directory ? policy_file_read(policy_dir, &before) : -ENOMEM;
 	if (!outcome.error)
-		outcome.error = setter->host.reload(setter->host.data);
+		outcome.error = policy_file_set(
+			policy_dir, target.section, target.match, policy, &outcome.message);
+	if (!outcome.error) {
+		outcome.error = setter->host.reload(setter->host.data, &sentence);
+		if (outcome.error)
+			set_file_undo(directory, before, outcome.error, sentence, &outcome);
+	}
 	if (!outcome.error) {
 		setter->host.was_set(setter->host.data, subject->pid);
 		outcome.message = steal_pointer(&kept);

@@ -15,8 +15,8 @@
 struct policy_setter;
 
 struct policy_setter_host {
-	/* The policy files changed: read them. 0 or -errno. */
-	int (*reload)(void *data);
+	/* The policy files changed: read them. 0 or -errno, and what is wrong (the caller frees it). */
+	int (*reload)(void *data, char **ret_sentence);
 	/* The VM's policy was set: what it was released to ends. */
 	void (*was_set)(void *data, pid_t pid);
 	void *data;

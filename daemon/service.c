@@ -37,31 +37,30 @@ struct service {
 	char *policy_dir; /* the main thread's own copy: core belongs to the pass thread */
 	enum policy_mode default_mode;
 	uint64_t watchdog_usec;
+	bool was_ready;
 	int state_dir_fd; /* locked: one daemon per record */
 };
 
 /* ---- configuration ---- */
 
-static int configuration_load(
-	const struct options *options, struct config *ret_config, struct policy_set *ret_policies)
+/* The sentence of what is wrong, with file and line, is the caller's to free; NULL: no memory for it. */
+static int configuration_load(const struct options *options, struct config *ret_config,
+	struct policy_set *ret_policies, char **ret_sentence)
 {
 	const char *path = options->config_path ? options->config_path : CONFIG_DEFAULT_PATH;
-	_cleanup_free_ char *sentence = NULL;
 	struct config config;
 	int error;
 
-	error = config_load(path, options->config_path != NULL, &config, &sentence);
-	if (!error) {
-		error = policy_set_load(config.policy_dir, ret_policies, &sentence);
-		if (error)
-			config_done(&config);
-	}
-	if (error) {
-		log_error("%s", sentence ? sentence : strerror(-error));
+	*ret_sentence = NULL;
+	error = config_load(path, options->config_path != NULL, &config, ret_sentence);
+	if (error)
 		return error;
-	}
-	*ret_config = config;
-	return 0;
+	error = policy_set_load(config.policy_dir, ret_policies, ret_sentence);
+	if (error)
+		config_done(&config);
+	else
+		*ret_config = config;
+	return error;
 }
 
 static int service_remember(struct service *service, const struct config *config)
@@ -76,13 +75,13 @@ static int service_remember(struct service *service, const struct config *config
 	return 0;
 }
 
-static int service_reload(struct service *service)
+static int service_reload(struct service *service, char **ret_sentence)
 {
 	struct policy_set policies;
 	struct config config;
 	int error;
 
-	error = configuration_load(service->options, &config, &policies);
+	error = configuration_load(service->options, &config, &policies, ret_sentence);
 	if (error)
 		return error;
 	error = service_remember(service, &config);
@@ -119,9 +118,9 @@ static void backend_set_policy(void *data, const struct snapshot_vm *vm,
 
 /* ---- what a policy that was set brings about ---- */
 
-static int setter_reload(void *data)
+static int setter_reload(void *data, char **ret_sentence)
 {
-	return service_reload(data);
+	return service_reload(data, ret_sentence);
 }
 
 /* For what nobody waits for. */
@@ -164,12 +163,17 @@ static int on_end(
 static int on_reload(
 	sd_event_source *source _unused_, const struct signalfd_siginfo *info _unused_, void *data)
 {
+	_cleanup_free_ char *sentence = NULL;
 	struct service *service = data;
+	int error;
 
 	/* With the time, systemd tells the READY of this reload from that of an earlier one. */
 	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
 		(unsigned long long)(clock_monotonic_ns() / 1000));
-	if (service_reload(service) < 0)
+	error = service_reload(service, &sentence);
+	if (error)
+		log_error("%s", sentence ? sentence : strerror(-error));
+	if (error)
 		log_error("the new configuration is refused; the old one stays");
 	else
 		log_info("configuration reloaded");
@@ -298,6 +302,7 @@ static int core_start(struct service *service)
 {
 	const struct libvirt_link_events events = { on_libvirt_changed, service };
 	const struct options *options = service->options;
+	_cleanup_free_ char *sentence = NULL;
 	struct core *core = &service->core;
 	int error;
 
@@ -305,9 +310,11 @@ static int core_start(struct service *service)
 	if (!service->links)
 		return -ENOMEM;
 	core->links = service->links;
-	error = configuration_load(options, &core->config, &core->policies);
-	if (error)
+	error = configuration_load(options, &core->config, &core->policies, &sentence);
+	if (error) {
+		log_error("%s", sentence ? sentence : strerror(-error));
 		return error;
+	}
 	if (options->once)
 		core->config.settle_seconds = 0;
 	core->once = options->once;
@@ -365,6 +372,7 @@ static int service_serve(struct service *service, const char *libvirt_uri)
 	if (error)
 		return error;
 	(void)sd_notify(0, "READY=1");
+	service->was_ready = true;
 	log_info("pagefoldd " PAGEFOLD_VERSION " ready, %s", service->socket_path);
 	return sd_event_loop(service->event);
 }
@@ -412,6 +420,15 @@ static int service_start(struct service *service)
 	return error;
 }
 
+/* What refuses the start mostly says so itself, and better. */
+static void end_explain(const struct service *service, int error)
+{
+	if (service->was_ready)
+		log_error("ended: %s", strerror(-error));
+	else if (!log_has_error())
+		log_error("cannot start: %s", strerror(-error));
+}
+
 int service_run(const struct options *options)
 {
 	struct service service = { .options = options, .state_dir_fd = -1 };
@@ -420,8 +437,10 @@ int service_run(const struct options *options)
 	error = signals_block();
 	if (!error)
 		error = interrupt_init(&service.interrupt);
-	if (error)
+	if (error) {
+		end_explain(&service, error);
 		return error;
+	}
 	error = sd_event_new(&service.event);
 	service.attach_helper = attach_helper_find();
 	if (asprintf(&service.socket_path, "%s/api.sock", options->runtime_dir) < 0)
@@ -429,6 +448,8 @@ int service_run(const struct options *options)
 	if (error >= 0)
 		error = service.attach_helper && service.socket_path ? service_start(&service)
 								     : -ENOMEM;
+	if (error < 0)
+		end_explain(&service, error);
 	free(service.attach_helper);
 	free(service.socket_path);
 	free(service.policy_dir);

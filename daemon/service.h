@@ -6,7 +6,7 @@
 
 #include "daemon/options.h"
 
-/* 0 after an orderly end, -errno where it could not start (the reason is in the log). */
+/* 0 after an orderly end, -errno where it could not start or go on (the reason is in the log). */
 int service_run(const struct options *options);
 
 #endif

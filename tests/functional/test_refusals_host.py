@@ -46,6 +46,8 @@ def test_wrong_configuration_is_refused_with_file_and_line(key, value, sentence)
         log = refused(daemon)
         assert f"{daemon.config_path}:{line}: " in log
         assert sentence in log
+        # One sentence, and the end of it is no riddle.
+        assert len(log.splitlines()) == 1
         assert not list(daemon.state_dir.iterdir())
 
 
