@@ -124,7 +124,7 @@ static void knobs_recover(struct core *core)
 	core->driver.owes = true;
 	core->driver.owed = core->recorded.knobs;
 	driver_survey(&core->driver, &core->root, core->config.ksm_owner);
-	if (core->driver.lock_fd < 0) {
+	if (core->driver.owes && core->driver.lock_fd < 0) {
 		log_warning("KSM's knobs are not as they were before an earlier run, and cannot be "
 			    "restored: %s", core->driver.reason);
 		return;

@@ -126,33 +126,6 @@ static void lock_refused(struct driver *driver, int error)
 	}
 }
 
-void driver_survey(struct driver *driver, const struct host_root *root, enum ksm_owner owner)
-{
-	struct ksm_knobs knobs;
-	int error;
-
-	error = ksm_knobs_read(root, &knobs);
-	if (error) {
-		driver_set(driver, DRIVER_NO_KSM);
-		text_set(&driver->reason, "this kernel has no KSM (/sys/kernel/mm/ksm: %s): nothing "
-					  "can be merged, VMs are only observed", strerror(-error));
-		return;
-	}
-	if (owner == KSM_OWNER_STAND_BY) {
-		driver_set(driver, DRIVER_STAND_BY);
-		text_set(&driver->reason, "ksm-owner = stand-by: VMs are only observed");
-		return;
-	}
-	error = lock_take(driver, root);
-	if (error) {
-		lock_refused(driver, error);
-		return;
-	}
-	if (owner == KSM_OWNER_AUTO && other_owner_survey(driver, root, &knobs))
-		return;
-	driver_set(driver, DRIVER_READY);
-}
-
 int driver_restore(struct driver *driver, const struct host_root *root, bool keep_stopped)
 {
 	struct ksm_knobs knobs = driver->owed;
@@ -170,4 +143,41 @@ int driver_restore(struct driver *driver, const struct host_root *root, bool kee
 	if (!error)
 		driver->owes = false;
 	return error;
+}
+
+/* ksmd is somebody else's from now on: what is owed is given back at once, and then the lock. */
+static void driver_step_down(struct driver *driver, const struct host_root *root)
+{
+	if (driver->owes && (lock_take(driver, root) < 0 || driver_restore(driver, root, false) < 0))
+		return; /* tried again in the next pass */
+	close_fd(driver->lock_fd);
+	driver->lock_fd = -1;
+}
+
+void driver_survey(struct driver *driver, const struct host_root *root, enum ksm_owner owner)
+{
+	struct ksm_knobs knobs;
+	int error;
+
+	error = ksm_knobs_read(root, &knobs);
+	if (error) {
+		driver_set(driver, DRIVER_NO_KSM);
+		text_set(&driver->reason, "this kernel has no KSM (/sys/kernel/mm/ksm: %s): nothing "
+					  "can be merged, VMs are only observed", strerror(-error));
+		return;
+	}
+	if (owner == KSM_OWNER_STAND_BY) {
+		driver_set(driver, DRIVER_STAND_BY);
+		driver_step_down(driver, root);
+		text_set(&driver->reason, "ksm-owner = stand-by: VMs are only observed");
+		return;
+	}
+	error = lock_take(driver, root);
+	if (error) {
+		lock_refused(driver, error);
+		return;
+	}
+	if (owner == KSM_OWNER_AUTO && other_owner_survey(driver, root, &knobs))
+		return;
+	driver_set(driver, DRIVER_READY);
 }

@@ -35,7 +35,8 @@ void driver_init(struct driver *driver);
 /* Lets go of the lock; the knobs must have been restored. */
 void driver_done(struct driver *driver);
 
-/* Looks who drives, takes the lock where it is free and wanted. Call at each pass. */
+/* Looks who drives, takes the lock where it is free and wanted; told to stand by, it gives back what is owed
+ * and the lock. Call at each pass. */
 void driver_survey(struct driver *driver, const struct host_root *root, enum ksm_owner owner);
 
 /* "pagefold", "another pagefold", "other", "stand-by" or "none". */

@@ -22,6 +22,15 @@
 /* A VMM needs VMAs of its own (threads, devices, hot-plug): a quarter of vm.max_map_count is left to it. */
 #define VMA_RESERVE_DIVISOR 4
 
+static void driver_look(struct core *core)
+{
+	const bool owed = core->driver.owes;
+
+	driver_survey(&core->driver, &core->root, core->config.ksm_owner);
+	if (owed && !core->driver.owes && core_record(core) < 0)
+		log_warning("KSM's knobs are as they were, but the record still says that they are owed");
+}
+
 /* ret_news: somebody came, went, or has another policy. */
 static int stage_discover(struct core *core, bool *ret_news)
 {
@@ -51,7 +60,7 @@ static int stage_discover(struct core *core, bool *ret_news)
 	for (size_t i = 0; i < core->registry.count; i++)
 		*ret_news = *ret_news || core->registry.targets[i]->policy_is_new;
 	core->index_stale = core->index_stale || *ret_news;
-	driver_survey(&core->driver, &core->root, core->config.ksm_owner);
+	driver_look(core);
 	if (thp_mode_read(&core->root, &core->thp_mode) < 0)
 		core->thp_mode = THP_NEVER; /* compiled out */
 	return error;

@@ -367,6 +367,45 @@ def test_set_of_a_pid_means_the_process_that_has_it_now(idle):
         assert checked.returncode == DONE
 
 
+def test_set_beside_a_broken_file_changes_nothing_and_says_why(idle):
+    with procs.memcheck("--mib", "4") as target:
+        idle.write_policy("test.conf", merge_policy(f"pid:{target.pid}").replace("merge", "observe", 1))
+        idle.reload()
+        idle.wait_for(lambda _: idle.vm(target.pid))
+        kept = idle.policy_dir / "00-set.conf"
+        for before in (None, f"# mine\n[target a]\nmatch = pid:{target.pid}\n"):
+            if before:
+                kept.write_text(before)
+            idle.write_policy("zz.conf", "[target b]\ncolour = red\n")
+            done = idle.cli_run("set", f"pid:{target.pid}", "mode=off")
+            assert done.returncode == FAILED
+            for words in ("Not set", "zz.conf:2", "colour", "00-set.conf is as it was before"):
+                assert words in done.stderr
+            assert (kept.read_text() if kept.exists() else None) == before
+            idle.wait_passes(2)
+            assert idle.vm(target.pid)["mode"] == "observe"
+            (idle.policy_dir / "zz.conf").unlink()
+        idle.cli("set", f"pid:{target.pid}", "mode=off")
+        idle.wait_for(lambda _: (idle.vm(target.pid) or {"mode": "off"})["mode"] == "off")
+
+
+def test_knobs_are_given_back_as_soon_as_the_daemon_is_told_to_stand_by(ksm_alone, twins):
+    # ksmd runs as somebody has set it; between the bursts it rests, and that is owed.
+    ksm.apply({"pages_to_scan": 123, "sleep_millisecs": 45, "run": 1})
+    before = ksm.knobs()
+    with folding(*twins, **{"ksm-owner": "pagefold"}) as daemon:
+        daemon.wait_for(folded(*twins), 60)
+        daemon.wait_for(lambda _: ksm.read("run") == "0")
+        daemon.write_config({**FAST, "ksm-owner": "stand-by"})
+        daemon.reload()
+        daemon.wait_for(lambda status: status["host"]["ksm_driver"] == "stand-by")
+        assert ksm.knobs() == before
+        ksm.write("run", 0)
+        assert daemon.stop() == 0
+        # The end is not one more time to give back.
+        assert ksm.read("run") == "0"
+
+
 def test_set_refuses_what_a_policy_file_refuses(idle):
     with procs.memcheck("--mib", "4") as target:
         idle.write_policy("test.conf", merge_policy(f"pid:{target.pid}"))

@@ -260,6 +260,39 @@ static void test_driver_keeps_ksmd_stopped_and_the_debt(void **state)
 	assert_false(world->driver.owes);
 }
 
+static void test_driver_told_to_stand_by_gives_back_at_once_and_lets_go(void **state)
+{
+	struct world *world = *state;
+
+	survey(world, KSM_OWNER_PAGEFOLD);
+	assert_driver(world, DRIVER_READY, "pagefold", NULL);
+	owe(world, 1);
+	survey(world, KSM_OWNER_STAND_BY);
+	assert_driver(world, DRIVER_STAND_BY, "stand-by", "stand-by");
+	assert_knob(world, "run", "1"); /* as it was before us */
+	assert_given_back(world);
+	assert_false(world->driver.owes);
+	assert_int_equal(world->driver.lock_fd, -1);
+}
+
+/* The other one's knobs are none of ours to write. */
+static void test_driver_standing_by_beside_another_keeps_its_debt(void **state)
+{
+	struct world *world = *state;
+	struct driver other;
+
+	driver_init(&other);
+	driver_survey(&other, &world->fake.root, KSM_OWNER_AUTO);
+	owe(world, 0);
+	survey(world, KSM_OWNER_STAND_BY);
+	assert_knob(world, "run", "1");
+	assert_true(world->driver.owes);
+	driver_done(&other);
+	survey(world, KSM_OWNER_STAND_BY);
+	assert_knob(world, "run", "0");
+	assert_false(world->driver.owes);
+}
+
 static void test_driver_never_unmerges_to_give_back(void **state)
 {
 	struct world *world = *state;
@@ -303,6 +336,8 @@ int main(void)
 		DRIVER_TEST(test_driver_without_debts_restores_nothing),
 		DRIVER_TEST(test_driver_gives_back_what_it_owes),
 		DRIVER_TEST(test_driver_keeps_ksmd_stopped_and_the_debt),
+		DRIVER_TEST(test_driver_told_to_stand_by_gives_back_at_once_and_lets_go),
+		DRIVER_TEST(test_driver_standing_by_beside_another_keeps_its_debt),
 		DRIVER_TEST(test_driver_never_unmerges_to_give_back),
 		DRIVER_TEST(test_driver_debt_stays_where_it_cannot_be_paid),
 	};
