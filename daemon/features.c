@@ -94,14 +94,23 @@ static bool probe_collapse(void)
 	return have;
 }
 
-void features_probe(const struct host_root *root, const bool disabled[FEATURE_COUNT],
+static unsigned int lacks_by_will(const bool disabled[FEATURE_COUNT])
+{
+	return (disabled[FEATURE_SMAPS_KSM] ? HOST_LACKS_SMAPS_KSM : 0) |
+		(disabled[FEATURE_SMART_SCAN] ? HOST_LACKS_SMART_SCAN : 0) |
+		(disabled[FEATURE_KSM_ZERO_PAGES] ? HOST_LACKS_ZERO_PAGES : 0);
+}
+
+void features_probe(struct host_root *root, const bool disabled[FEATURE_COUNT],
 	struct features *ret)
 {
 	struct ksm_counters counters;
 	struct ksm_knobs knobs;
-	const bool have_knobs = ksm_knobs_read(root, &knobs) == 0;
-	const bool have_counters = ksm_counters_read(root, &counters) == 0;
+	bool have_knobs, have_counters;
 
+	root->lacks = lacks_by_will(disabled);
+	have_knobs = ksm_knobs_read(root, &knobs) == 0;
+	have_counters = ksm_counters_read(root, &counters) == 0;
 	ret->have[FEATURE_PAGEMAP_SCAN] = probe_pagemap_scan(root);
 	ret->have[FEATURE_SMAPS_KSM] = probe_smaps_ksm(root);
 	ret->have[FEATURE_SMART_SCAN] = have_knobs && knobs.smart_scan != KSM_KNOB_ABSENT;

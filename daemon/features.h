@@ -24,8 +24,8 @@ struct features {
 const char *feature_name(enum feature feature);
 /* -EINVAL: no such feature. */
 int feature_parse(const char *name, enum feature *ret);
-/* disabled: what the operator switched off. */
-void features_probe(const struct host_root *root, const bool disabled[FEATURE_COUNT],
+/* disabled: what the operator switched off; from now on root is that of a kernel without it. */
+void features_probe(struct host_root *root, const bool disabled[FEATURE_COUNT],
 	struct features *ret);
 
 #endif

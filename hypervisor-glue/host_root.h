@@ -9,7 +9,15 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+/* What a kernel may lack. Told to, the readers take it for such a one. */
+enum host_lack {
+	HOST_LACKS_SMAPS_KSM = 1 << 0,  /* KSM: in smaps, Linux 6.8 */
+	HOST_LACKS_SMART_SCAN = 1 << 1, /* ksm/smart_scan, Linux 6.7 */
+	HOST_LACKS_ZERO_PAGES = 1 << 2, /* ksm/ksm_zero_pages, Linux 6.6 */
+};
+
 struct host_root {
+	unsigned int lacks; /* of enum host_lack, by somebody's will */
 	int root_fd; /* "/": only for mount points that /proc/self/mountinfo names */
 	int proc_fd;
 	int sys_fd;

@@ -63,10 +63,17 @@ static int write_number(const struct host_root *root, const char *path, int64_t 
 	return host_root_write_sys(root, path, text);
 }
 
+static bool is_lacking(const struct host_root *root, const char *path)
+{
+	return (root->lacks & HOST_LACKS_SMART_SCAN && !strcmp(path, KSM_DIRECTORY "smart_scan")) ||
+	       (root->lacks & HOST_LACKS_ZERO_PAGES &&
+		       !strcmp(path, KSM_DIRECTORY "ksm_zero_pages"));
+}
+
 static int read_knob(const struct host_root *root, const char *path, bool required, int64_t *ret)
 {
 	int64_t value = KSM_KNOB_ABSENT;
-	const int r = read_number(root, path, &value);
+	const int r = is_lacking(root, path) ? -ENOENT : read_number(root, path, &value);
 
 	if (r < 0 && (r != -ENOENT || required))
 		return r;
@@ -338,5 +345,7 @@ int process_ksm_read(const struct host_root *root, pid_t pid, struct process_ksm
 	if (r < 0)
 		return r;
 	process_ksm_parse(text, ret);
+	if (root->lacks & HOST_LACKS_ZERO_PAGES)
+		ret->zero_pages = KSM_KNOB_ABSENT;
 	return 0;
 }

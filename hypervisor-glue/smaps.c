@@ -308,12 +308,21 @@ static int read_once(const struct host_root *root, pid_t pid, struct smaps_list 
 	return smaps_parse(text, length, ret);
 }
 
+static void forget_ksm(struct smaps_list *list)
+{
+	list->has_ksm = false;
+	for (size_t i = 0; i < list->count; i++)
+		list->vmas[i].ksm_bytes = 0;
+}
+
 int smaps_read(const struct host_root *root, pid_t pid, struct smaps_list *ret)
 {
 	int r = -ESTALE;
 
 	for (int i = 0; i < READ_ATTEMPTS && r == -ESTALE; i++)
 		r = read_once(root, pid, ret);
+	if (r == 0 && root->lacks & HOST_LACKS_SMAPS_KSM)
+		forget_ksm(ret);
 	return r;
 }
 

@@ -6,6 +6,7 @@ import pytest
 
 import scene
 from lab import host, marks
+from lab.steps import steps_of, strace
 
 pytestmark = pytest.mark.usefixtures("ksm_alone")
 
@@ -43,6 +44,17 @@ def test_without_it_the_same_comes_back(with_all, feature):
     if "reclaimed" not in with_all:
         with_all["reclaimed"] = run_without(None)[0]
     assert run_without(feature)[0] == pytest.approx(with_all["reclaimed"], rel=0.05)
+
+
+@pytest.mark.parametrize("feature", [None, "smart-scan"])
+def test_without_smart_scan_its_knob_is_not_touched(feature, tmp_path):
+    wrapper = strace(tmp_path / "strace", ["write"], paths=["/sys/kernel/mm/ksm/smart_scan"])
+    with scene.pair() as processes, scene.pagefoldd(
+            *processes, wrapper=wrapper,
+            arguments=["--disable-feature", feature] if feature else []) as daemon:
+        scene.wait_folded(daemon, *processes)
+    # A burst switches it off; each end of one, on again.
+    assert bool(steps_of(tmp_path / "strace")["write"]) == (feature is None)
 
 
 def test_without_collapse_huge_pages_are_left_to_khugepaged():

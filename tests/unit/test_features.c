@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "hypervisor-glue/ksm.h"
+#include "hypervisor-glue/smaps.h"
 #include "tests/unit/fake_host.h"
 
 static const bool nothing_disabled[FEATURE_COUNT];
@@ -29,7 +31,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct features probe(const struct fake_root *fake, const bool *disabled)
+static struct features probe(struct fake_root *fake, const bool *disabled)
 {
 	struct features features;
 
@@ -146,6 +148,38 @@ static void test_features_that_are_disabled_are_not_there_and_the_others_stay(vo
 	}
 }
 
+/* Not only in what is reported: whatever reads the host finds a kernel without it. */
+static void test_features_that_are_disabled_are_hidden_from_every_reader(void **state)
+{
+	struct fake_root *fake = *state;
+	bool disabled[FEATURE_COUNT] = { [FEATURE_SMAPS_KSM] = true, [FEATURE_SMART_SCAN] = true,
+		[FEATURE_KSM_ZERO_PAGES] = true };
+	struct ksm_counters counters;
+	struct process_ksm process;
+	struct smaps_list smaps;
+	struct ksm_knobs knobs;
+
+	fake_root_write(fake, fake_host_path(getpid(), "smaps"),
+		"7f0000000000-7f0000200000 rw-p 00000000 00:00 0 \nRss: 4 kB\nKSM: 4 kB\n"
+		"VmFlags: rd wr mg \n");
+	fake_root_write(fake, fake_host_path(getpid(), "ksm_stat"), "ksm_zero_pages 7\nksm_rmap_items 3\n");
+	(void)probe(fake, disabled);
+	assert_int_equal(ksm_knobs_read(&fake->root, &knobs), 0);
+	assert_int_equal(knobs.smart_scan, KSM_KNOB_ABSENT);
+	assert_int_equal(knobs.pages_to_scan, 100);
+	assert_int_equal(ksm_counters_read(&fake->root, &counters), 0);
+	assert_int_equal(counters.ksm_zero_pages, KSM_KNOB_ABSENT);
+	assert_int_equal(process_ksm_read(&fake->root, getpid(), &process), 0);
+	assert_int_equal(process.zero_pages, KSM_KNOB_ABSENT);
+	assert_int_equal(process.rmap_items, 3);
+	assert_int_equal(smaps_read(&fake->root, getpid(), &smaps), 0);
+	assert_false(smaps.has_ksm);
+	assert_int_equal(smaps.vmas[0].ksm_bytes, 0);
+	assert_int_equal(smaps.vmas[0].rss_bytes, 4096);
+	assert_true(smaps.vmas[0].flags & VMA_MERGEABLE);
+	smaps_list_done(&smaps);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -156,6 +190,7 @@ int main(void)
 		FEATURES_TEST(test_features_of_an_old_kernel_are_missing),
 		FEATURES_TEST(test_features_without_ksm_or_proc_are_none_and_no_crash),
 		FEATURES_TEST(test_feature_ring_follows_the_kernels_switch),
+		FEATURES_TEST(test_features_that_are_disabled_are_hidden_from_every_reader),
 		FEATURES_TEST(test_features_that_are_disabled_are_not_there_and_the_others_stay),
 	};
 
