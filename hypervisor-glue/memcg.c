@@ -210,9 +210,62 @@ int memcg_room_parse(const char *limit, const char *usage, uint64_t *ret_bytes)
 	return 0;
 }
 
+/* A line of memory.stat, "key value"; in v1 those with this prefix are of the whole subtree, as all are in v2. */
+static uint64_t stat_value(const char *stat, enum memcg_version version, const char *key)
+{
+	struct slice text = { stat, strlen(stat) };
+
+	while (text.length) {
+		struct slice line = slice_cut(&text, '\n');
+		struct slice name = slice_cut(&line, ' ');
+		char digits[24] = { 0 };
+		uint64_t value;
+
+		if (version == MEMCG_V1 && name.length > strlen("total_") &&
+			!memcmp(name.at, "total_", strlen("total_"))) {
+			name.at += strlen("total_");
+			name.length -= strlen("total_");
+		} else if (version == MEMCG_V1) {
+			continue;
+		}
+		if (!slice_equal(name, key) || line.length >= sizeof(digits))
+			continue;
+		memcpy(digits, line.at, line.length);
+		return number_parse_u64(digits, 10, &value) < 0 ? 0 : value;
+	}
+	return 0;
+}
+
+uint64_t memcg_reclaimable_parse(const char *stat, enum memcg_version version)
+{
+	static const char *const v2_names[] = { "file_dirty", "file_writeback" };
+	static const char *const v1_names[] = { "dirty", "writeback" };
+	const char *const *names = version == MEMCG_V1 ? v1_names : v2_names;
+	const uint64_t busy =
+		stat_value(stat, version, names[0]) + stat_value(stat, version, names[1]);
+	const uint64_t file = stat_value(stat, version, "inactive_file") +
+		stat_value(stat, version, "active_file");
+
+	return file > busy ? file - busy : 0;
+}
+
 struct level_files {
+	enum memcg_version version;
 	const char *limit, *usage;
 };
+
+/* A full cgroup of which much is cache of files has room all the same. */
+static uint64_t read_reclaimable(
+	const struct host_root *root, const char *directory, enum memcg_version version)
+{
+	_cleanup_free_ char *stat = NULL;
+	char path[PATH_MAX + 32];
+
+	(void)snprintf(path, sizeof(path), "%s/memory.stat", directory);
+	if (host_root_read_absolute(root, path, &stat, NULL) < 0)
+		return 0;
+	return memcg_reclaimable_parse(stat, version);
+}
 
 /* MEMCG_UNLIMITED where the level has no such files: v2's root, or v2 without the controller. */
 static int read_level(const struct host_root *root, const char *directory,
@@ -220,6 +273,7 @@ static int read_level(const struct host_root *root, const char *directory,
 {
 	_cleanup_free_ char *limit = NULL, *usage = NULL;
 	char path[PATH_MAX + 32];
+	uint64_t bytes;
 	int r;
 
 	(void)snprintf(path, sizeof(path), "%s/%s", directory, files->limit);
@@ -232,7 +286,13 @@ static int read_level(const struct host_root *root, const char *directory,
 		*ret_bytes = MEMCG_UNLIMITED;
 		return 0;
 	}
-	return r < 0 ? r : memcg_room_parse(limit, usage, ret_bytes);
+	if (r == 0)
+		r = memcg_room_parse(limit, usage, &bytes);
+	if (r == 0 && bytes != MEMCG_UNLIMITED)
+		bytes += read_reclaimable(root, directory, files->version);
+	if (r == 0)
+		*ret_bytes = bytes;
+	return r;
 }
 
 /* From the process's own cgroup up to the mount point; path is cut in the course. */
@@ -258,8 +318,8 @@ static int least_room(const struct host_root *root, struct memcg_path *path,
 int memcg_headroom_read(const struct host_root *root, pid_t pid, uint64_t *ret_bytes)
 {
 	static const struct level_files files[] = {
-		[MEMCG_V1] = { "memory.limit_in_bytes", "memory.usage_in_bytes" },
-		[MEMCG_V2] = { "memory.max", "memory.current" },
+		[MEMCG_V1] = { MEMCG_V1, "memory.limit_in_bytes", "memory.usage_in_bytes" },
+		[MEMCG_V2] = { MEMCG_V2, "memory.max", "memory.current" },
 	};
 	_cleanup_free_ char *cgroup = NULL, *mountinfo = NULL;
 	uint64_t bytes = MEMCG_UNLIMITED;

@@ -25,4 +25,8 @@ int memcg_path_find(const char *cgroup, const char *mountinfo, enum memcg_versio
 /* limit - usage out of the two files' text; MEMCG_UNLIMITED for "max" and for v1's huge number. */
 int memcg_room_parse(const char *limit, const char *usage, uint64_t *ret_bytes);
 
+/* What of the usage the kernel can take back at once, out of memory.stat: pages of files that are neither dirty
+ * nor being written. 0 where the text does not say. */
+uint64_t memcg_reclaimable_parse(const char *stat, enum memcg_version version);
+
 #endif

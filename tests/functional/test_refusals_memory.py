@@ -97,6 +97,26 @@ def test_release_beyond_the_cgroup_s_limit_is_refused_with_the_numbers(memory_cg
         scene.check_memory(process)
 
 
+def test_release_counts_the_clean_cache_of_files_as_room(memory_cgroup, tmp_path):
+    """A VM with cache=writeback fills its cgroup with it, and the kernel takes it back when it is needed."""
+    directory, limit = memory_cgroup
+    cached = tmp_path / "disk"
+    cached.write_bytes(os.urandom(64 * MIB))
+    os.sync()
+    with open(cached, "rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    with scene.target(mib=32, wrapper=in_cgroup(directory)) as process, scene.pair() as beside, \
+            scene.pagefoldd(process, *beside) as daemon:
+        scene.wait_folded(daemon, process, *beside)
+        subprocess.run([*in_cgroup(directory), "cat", cached], stdout=subprocess.DEVNULL, check=True)
+        assert usage_bytes(directory) > 64 * MIB
+        limit.write_text(str(usage_bytes(directory) + 4 * MIB))
+        released = daemon.cli_run("release", f"pid:{process.pid}")
+        assert released.returncode == 0, released.stderr
+        assert not marks.mergeable(process.pid)
+        scene.check_memory(process)
+
+
 def test_forced_release_needs_no_headroom_of_ours(memory_cgroup):
     directory, limit = memory_cgroup
     with scene.target(mib=32, wrapper=in_cgroup(directory)) as process, scene.pair() as beside, \

@@ -246,6 +246,41 @@ static void test_headroom_of_a_hybrid_host_is_v1s(void **state)
 	fake_root_done(&fake);
 }
 
+static void test_headroom_has_the_clean_cache_of_files_in_it(void **state)
+{
+	static const struct {
+		enum memcg_version version;
+		const char *stat;
+		uint64_t bytes;
+	} cases[] = {
+		{ MEMCG_V2, "", 0 },
+		{ MEMCG_V2, "anon 5\nactive_file 300\ninactive_file 40\n", 340 },
+		{ MEMCG_V2, "active_file 300\ninactive_file 40\nfile_dirty 10\nfile_writeback 5", 325 },
+		{ MEMCG_V2, "active_file 3\nfile_dirty 10\n", 0 },
+		{ MEMCG_V2, "active_file x\ninactive_file 99999999999999999999999\n", 0 },
+		{ MEMCG_V1, "active_file 300\ninactive_file 40\n", 0 },
+		{ MEMCG_V1, "active_file 1\ntotal_active_file 300\ntotal_inactive_file 40\n"
+			    "total_dirty 10\ntotal_writeback 5\n", 325 },
+	};
+	const char *names[] = { "memory.limit_in_bytes", "memory.usage_in_bytes" };
+	struct fake_root fake;
+	uint64_t bytes;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_int_equal(memcg_reclaimable_parse(cases[i].stat, cases[i].version), cases[i].bytes);
+	fake_root_init(&fake);
+	fake_root_write(&fake, "/proc/7/cgroup", "4:memory:/vm\n0::/\n");
+	fake_root_write(&fake, "/proc/self/mountinfo", hybrid_mounts);
+	write_level(&fake, "/sys/fs/cgroup/memory/vm", names, "104857600\n", "104857600\n");
+	write_level(&fake, "/sys/fs/cgroup/memory", names, V1_MAX, "104857600\n");
+	fake_root_write(&fake, "/sys/fs/cgroup/memory/vm/memory.stat",
+		"total_active_file 20971520\ntotal_inactive_file 41943040\ntotal_dirty 1048576\n");
+	assert_int_equal(memcg_headroom_read(&fake.root, 7, &bytes), 0);
+	assert_int_equal(bytes, MIB(59));
+	fake_root_done(&fake);
+}
+
 static void test_headroom_without_a_controller_is_unlimited(void **state)
 {
 	struct fake_root fake;
@@ -348,6 +383,7 @@ int main(void)
 		cmocka_unit_test(test_memcg_room_is_limit_less_usage),
 		cmocka_unit_test(test_headroom_is_the_least_on_the_way_up_v2),
 		cmocka_unit_test(test_headroom_of_a_hybrid_host_is_v1s),
+		cmocka_unit_test(test_headroom_has_the_clean_cache_of_files_in_it),
 		cmocka_unit_test(test_headroom_without_a_controller_is_unlimited),
 		cmocka_unit_test(test_thp_mode_is_the_word_in_brackets),
 		cmocka_unit_test(test_boot_id_and_map_count_are_checked),
