@@ -15,6 +15,8 @@ EAGER = {"cpu_percent": 1000, "scan_interval": 1, "settle_seconds": 0, "default_
 # What Linux 6.1 has of the features; what it has not: pagemap-scan, smaps-ksm, smart-scan, ksm-zero-pages.
 FEATURES = ["ring", "collapse"]
 CHECKER_MIB = 8
+# What moves besides: a process's stack and heap, and what is counted in batches.
+SLACK = 100 * PAGE
 KNOBS = {"pages_to_scan": 321, "sleep_millisecs": 33, "use_zero_pages": 0}
 
 
@@ -143,7 +145,8 @@ def test_reload_takes_a_good_configuration_and_refuses_a_wrong_one(host):
 def test_services_fold_and_the_host_has_as_many_anonymous_pages_less(host):
     host.configure(**EAGER)
     host.systemctl("start", "pagefoldd")
-    with host.checker(32, "ci-1") as one, host.checker(32, "ci-2") as two, host.checker(4) as other:
+    with host.checker(16, "--hugepages", service="ci-1") as one, \
+            host.checker(16, "--hugepages", service="ci-2") as two, host.checker(4) as other:
         before = host.anon_pages(one.pid, two.pid)
         host.merge("cgroup:/system.slice/ci-*.service")
         host.systemctl("reload", "pagefoldd")
@@ -152,12 +155,15 @@ def test_services_fold_and_the_host_has_as_many_anonymous_pages_less(host):
         status = host.pagefold("status")
         assert host.vm(other.pid) is None
         assert {vm["hook"] for vm in status["vms"]} == {"ring"}
-        # A fifth of 64 MiB is zero pages, and of the three tenths that are twins 64 frames stay.
-        assert fall > 30 * MIB
-        assert reclaimed(host, one, two) == pytest.approx(fall, rel=0.02)
-        assert 10 * MIB < status["savings"]["reclaimed_zero_bytes"] < 16 * MIB
+        # A fifth of 32 MiB is zero pages, and of the three tenths that are twins 64 frames stay.
+        assert fall > 15 * MIB
+        assert reclaimed(host, one, two) == pytest.approx(fall, abs=SLACK)
+        assert 5 * MIB < status["savings"]["reclaimed_zero_bytes"] < 8 * MIB
         assert status["host"]["features"] == FEATURES
         check(one)
+        # MADV_COLLAPSE makes huge pages again, also of what was merged with the zero page.
+        host.pagefold("release", "--all")
+        assert host.anon_pages(one.pid, two.pid) == pytest.approx(before, abs=SLACK)
 
 
 def test_restart_adopts_and_release_works_afterwards(host, two):
@@ -171,11 +177,14 @@ def test_restart_adopts_and_release_works_afterwards(host, two):
     assert reclaimed(host, *two) == pytest.approx(before, rel=0.001)
     assert merging_pages(host, *two) == merged and min(merged) > 200
     assert host.run("cat /sys/kernel/mm/ksm/full_scans") == scans
-    alone = host.anon_pages(two[0].pid)
+    pids = [program.pid for program in two]
+    folded = host.anon_pages(*pids)
     host.pagefold("release", f"pid:{two[0].pid}")
     assert host.vm(two[0].pid)["state"] == "released"
     assert marked_ranges(host, two[0]) == 0 and marked_ranges(host, two[1]) > 0
-    assert host.anon_pages(two[0].pid) - alone > 0.9 * merged[0] * PAGE
+    # Linux 6.1 does not undo what it merged with the zero page.
+    back = host.anon_pages(*pids) - folded
+    assert back == pytest.approx(merged[0] * PAGE, abs=SLACK) and back < before / 2 - MIB
 
 
 def test_stop_restores_every_knob_and_keeps_the_folds(host, two):
@@ -279,10 +288,22 @@ def test_ksmtuned_that_was_started_by_hand_drives_and_is_named(host, two):
     assert host.pagefold("status")["host"]["ksm_driver"] == "pagefold"
 
 
+def test_a_process_that_marks_its_own_memory_is_noticed_once_ksmd_has_seen_it(host, two):
+    """Before Linux 6.17 nothing tells of it earlier; the burst ends there."""
+    with host.program("/mnt/twins --mergeable c1*512") as stranger:
+        host.systemctl("start", "pagefoldd")
+        status = host.wait_for(lambda: (now := host.pagefold("status"))["host"]["blocked_by"] and now)
+        assert len(status["host"]["blocked_by"]) == 1
+        assert f"twins (pid {stranger.pid}) has mergeable memory" in status["host"]["blocked_by"][0]
+        assert "burst 1: stopped: memory of somebody else became mergeable" in host.journal()
+        assert host.knobs()["run"] == "0"
+    wait_folded(host, *two)
+
+
 def test_the_ring_respects_the_seccomp_filters_of_services(host, two):
     """systemd's own filters: one that forbids other things, one that forbids making a ring."""
-    with host.checker(8, "permits SystemCallFilter=~@clock") as permits, \
-            host.checker(8, "forbids SystemCallFilter=~io_uring_setup") as forbids:
+    with host.checker(8, service="permits SystemCallFilter=~@clock") as permits, \
+            host.checker(8, service="forbids SystemCallFilter=~io_uring_setup") as forbids:
         host.merge(*(f"pid:{program.pid}" for program in (*two, permits, forbids)))
         host.systemctl("start", "pagefoldd")
         wait_folded(host, *two, permits)

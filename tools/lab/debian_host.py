@@ -140,20 +140,26 @@ class DebianHost:
         return int(self.run(f"python3 /mnt/anon_pages.py {' '.join(map(str, pids))}"))
 
     @contextlib.contextmanager
-    def checker(self, mib, service=None):
-        """A process of twins, zeros and pages of its own that checks them all the time; service: of
-        systemd's, "NAME SETTING=VALUE..."."""
-        program = self.guest.start(f"{_service(*service.split()) if service else ''} "
-                                   f"memcheck --mib {mib} {' '.join(CHECKER)}")
+    def program(self, command):
+        """A program that says "ready PID ..." and is talked to in lines."""
+        program = self.guest.start(command)
         try:
             ready = program.read_line()
             if not ready.startswith("ready "):
-                raise GuestError(f"memcheck: {ready}")
+                raise GuestError(f"{command}: {ready}")
             program.pid = int(ready.split()[1])
             yield program
-            check(program)
         finally:
             program.kill()
+
+    @contextlib.contextmanager
+    def checker(self, mib, *options, service=None):
+        """A process of twins, zeros and pages of its own that checks them all the time; service: of
+        systemd's, "NAME SETTING=VALUE..."."""
+        with self.program(f"{_service(*service.split()) if service else ''} "
+                          f"memcheck --mib {mib} {' '.join((*CHECKER, *options))}") as program:
+            yield program
+            check(program)
 
 
 def _service(name, *settings):
@@ -206,6 +212,7 @@ def _install_disk(directory):
                     f"DESTDIR={content / 'tree'}", "install"], check=True,
                    stdout=subprocess.DEVNULL)
     (content / "anon_pages.py").write_text(ANON_PAGES)
+    shutil.copy(paths.test_helper("twins"), content)
     subprocess.run(["mke2fs", "-q", "-t", "ext4", "-m", "0", "-d", content, disk, f"{DISK_MIB}M"],
                    check=True, stdout=subprocess.DEVNULL)
     shutil.rmtree(content)

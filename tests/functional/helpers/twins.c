@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * twins [--hugepages] [--scatter SEED] SPEC...
+ * twins [--hugepages] [--mergeable] [--scatter SEED] SPEC...
  *
  * Lays out memory whose twins are known, page after page, says where, and holds it until its
  * standard input ends. A SPEC is one of
@@ -12,7 +12,8 @@
  *   cK*N     N copies of contents K, the same in every process
  *   rK*N     a run: contents K, K+1, ... K+N-1, once each
  *
- * --scatter deals the pages over the region in an order of its own.
+ * --scatter deals the pages over the region in an order of its own; --mergeable has the process mark them
+ * for KSM by itself.
  *
  * Says: "ready PID START LENGTH", then what counting must give for this process by itself:
  * "zero N duplicate N distinct N self N unique N holes N".
@@ -168,9 +169,9 @@ static char *region_map(size_t bytes, bool hugepages)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "hugepages", 0, NULL, 'g' },
-		{ "scatter", 1, NULL, 's' }, { 0 } };
+		{ "mergeable", 0, NULL, 'm' }, { "scatter", 1, NULL, 's' }, { 0 } };
 	struct layout layout = { 0 };
-	bool hugepages = false;
+	bool hugepages = false, mergeable = false;
 	uint64_t seed = 0, private_key;
 	char buffer[64];
 
@@ -178,13 +179,14 @@ int main(int argc, char **argv)
 		if (option == '?')
 			return 2;
 		hugepages |= option == 'g';
+		mergeable |= option == 'm';
 		if (option == 's')
 			seed = strtoull(optarg, NULL, 0);
 	}
 	for (int i = optind; i < argc; i++)
 		layout_parse(&layout, argv[i]);
 	if (layout.count == 0)
-		fail("usage", "twins [--hugepages] [--scatter SEED] SPEC...");
+		fail("usage", "twins [--hugepages] [--mergeable] [--scatter SEED] SPEC...");
 	if (seed)
 		layout_scatter(&layout, seed);
 	if (getrandom(&private_key, sizeof private_key, 0) != sizeof private_key)
@@ -195,6 +197,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < layout.count; i++)
 		page_write(
 			(uint64_t *)(region + i * PAGE_BYTES), &layout.pages[i], private_key + i);
+	if (mergeable && madvise(region, layout.count * PAGE_BYTES, MADV_MERGEABLE) < 0)
+		fail("madvise", "no KSM");
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("ready %d %p %zu\n", getpid(), (void *)region, layout.count * PAGE_BYTES);
 	print_count(&layout);
