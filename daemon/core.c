@@ -152,7 +152,7 @@ int core_open(struct core *core, const bool disabled[FEATURE_COUNT])
 	if (!error)
 		error = state_load(core->state_dir, boot_id, &core->recorded);
 	if (!error)
-		error = scanner_init(&core->scanner);
+		error = crew_init(&core->crew);
 	if (error) {
 		core_close(core);
 		return error;
@@ -185,7 +185,7 @@ void core_close(struct core *core)
 	knobs_restore_finally(core);
 	registry_done(&core->registry);
 	driver_done(&core->driver);
-	scanner_done(&core->scanner);
+	crew_done(&core->crew);
 	state_done(&core->recorded);
 	plan_done(&core->plan);
 	audit_done(&core->audit);

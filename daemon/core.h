@@ -12,6 +12,7 @@
 
 #include "daemon/audit.h"
 #include "daemon/config.h"
+#include "daemon/crew.h"
 #include "daemon/driver.h"
 #include "daemon/features.h"
 #include "daemon/interrupt.h"
@@ -19,7 +20,6 @@
 #include "daemon/plan.h"
 #include "daemon/policy.h"
 #include "daemon/registry.h"
-#include "daemon/scan.h"
 #include "daemon/state.h"
 #include "hypervisor-glue/host_memory.h"
 
@@ -47,7 +47,7 @@ struct core {
 	struct state recorded; /* what an earlier daemon left; targets adopt from it */
 	struct registry registry;
 	struct driver driver;
-	struct scanner scanner;
+	struct crew crew;
 	struct audit audit;
 	char active_group[POLICY_GROUP_BYTES]; /* "": none */
 	bool paused;

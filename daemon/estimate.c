@@ -58,6 +58,7 @@ static int guest_scan_all(
 		.root = root,
 		.process = &guest->process,
 		.pagemap = &guest->pagemap,
+		.trust = guest->is_vm ? TRUST_HUGE : TRUST_NOTHING,
 	};
 	int error = guest_map(root, guest);
 

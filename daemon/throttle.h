@@ -3,6 +3,7 @@
 #ifndef PAGEFOLD_DAEMON_THROTTLE_H
 #define PAGEFOLD_DAEMON_THROTTLE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -11,11 +12,13 @@
 struct throttle {
 	unsigned cpu_percent;
 	uint64_t wall_start_ns, cpu_start_ns;
+	pthread_mutex_t sleeper; /* one sleeps for all: what wakes the interrupt wakes one sleeper only */
 };
 
 /* From here on counts. */
 void throttle_start(struct throttle *throttle, unsigned cpu_percent);
-/* Call between small steps: sleeps while the process is ahead of its budget. True: interrupted. */
-bool throttle_pace(const struct throttle *throttle, struct interrupt *interrupt);
+/* Call between small steps, from any of the threads that compute: sleeps while the process is ahead of its
+ * budget. True: interrupted. */
+bool throttle_pace(struct throttle *throttle, struct interrupt *interrupt);
 
 #endif

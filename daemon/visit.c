@@ -2,16 +2,17 @@
 #include "daemon/visit.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/cleanup.h"
 #include "common/clock.h"
 #include "daemon/log.h"
+#include "daemon/schedule.h"
 #include "daemon/throttle.h"
 #include "hypervisor-glue/host_memory.h"
-
-/* What stays the same is read again after 2, 4, 8 and then every 16 scan intervals. */
-#define BACKOFF_MOST 4
+#include "hypervisor-glue/ksm.h"
 
 static uint64_t memory_limit_bytes(const struct core *core)
 {
@@ -35,66 +36,107 @@ static uint64_t prints_bytes(const struct core *core)
 	return bytes;
 }
 
-static void extent_visited(const struct core *core, struct extent *extent)
-{
-	const unsigned backoff = extent->quiet < BACKOFF_MOST ? extent->quiet : BACKOFF_MOST;
+/* ---- one extent: any of the scanning threads ---- */
 
-	extent->settling = false;
-	extent->due_ns = clock_monotonic_ns() +
-		((uint64_t)core->config.scan_interval_s * NS_PER_S << backoff);
-}
+struct visit {
+	struct target *target;
+	struct extent *extent;
+	enum view_trust trust;
+	bool done;
+	int error;
+};
 
 struct round {
 	struct core *core;
+	struct visit *visits; /* each is one thread's while it is under way */
+	size_t count;
 	struct throttle throttle;
-	uint64_t room_bytes; /* for fingerprints of extents that have none yet */
-	uint64_t unread;     /* extents there was no room for */
-	bool interrupted;
+	atomic_size_t room;   /* extents that may still get fingerprints */
+	atomic_size_t unread; /* extents there was no room for */
 };
 
-static int extent_visit(struct round *round, struct target *target, struct extent *extent)
+static bool room_take(struct round *round)
 {
-	struct core *core = round->core;
-	const bool is_new = !extent->prints;
-	const struct scan_source source = {
-		.root = &core->root,
-		.process = &target->guest.process,
-		.pagemap = &target->guest.pagemap,
-		.skip_fork_shared = !target->guest.is_vm,
-	};
-	int error;
+	size_t room = atomic_load(&round->room);
 
-	if (is_new && round->room_bytes < sizeof(struct extent_prints)) {
-		round->unread++;
-		return 0;
-	}
-	error = scan_extent(&core->scanner, &source, extent);
-	if (error)
-		return error;
-	if (is_new && extent->prints)
-		round->room_bytes -= sizeof(struct extent_prints);
-	core->pass_pages += extent->pages_read;
-	core->index_stale = core->index_stale || extent->changed || extent->visits == 1;
-	extent_visited(core, extent);
-	return 0;
+	while (room)
+		if (atomic_compare_exchange_weak(&round->room, &room, room - 1))
+			return true;
+	return false;
 }
 
-static int target_visit(struct round *round, struct target *target)
+static void extent_visit(struct round *round, struct scanner *scanner, struct visit *visit)
 {
-	const struct extent_map *map = &target->guest.map;
-	const uint64_t now = clock_monotonic_ns();
+	struct target *target = visit->target;
+	struct extent *extent = visit->extent;
+	const bool is_new = !extent->prints;
+	const struct scan_source source = {
+		.root = &round->core->root,
+		.process = &target->guest.process,
+		.pagemap = &target->guest.pagemap,
+		.trust = visit->trust,
+		.skip_fork_shared = !target->guest.is_vm,
+	};
 
-	for (size_t e = 0; e < map->count && !round->interrupted; e++) {
-		int error;
-
-		if (map->extents[e].due_ns > now)
-			continue;
-		error = extent_visit(round, target, &map->extents[e]);
-		if (error)
-			return error;
-		round->interrupted = throttle_pace(&round->throttle, round->core->interrupt);
+	if (is_new && !room_take(round)) {
+		atomic_fetch_add(&round->unread, 1);
+		return;
 	}
-	return 0;
+	visit->error = extent->visits ? scan_extent_again(scanner, &source, extent)
+				      : scan_extent(scanner, &source, extent);
+	visit->done = !visit->error;
+	if (is_new && !extent->prints)
+		atomic_fetch_add(&round->room, 1);
+}
+
+static bool round_work(void *context, struct scanner *scanner, size_t index)
+{
+	struct round *round = context;
+	struct visit *visit = &round->visits[index];
+
+	extent_visit(round, scanner, visit);
+	return visit->error != -ENOMEM &&
+		!throttle_pace(&round->throttle, round->core->interrupt);
+}
+
+/* ---- the round: pass thread ---- */
+
+static enum view_trust target_trust(const struct core *core, const struct target *target)
+{
+	struct process_ksm ksm;
+
+	if (!target->guest.is_vm)
+		return TRUST_NOTHING;
+	if (process_ksm_read(&core->root, target_pid(target), &ksm) == 0 && ksm.rmap_items == 0 &&
+		ksm.merging_pages == 0)
+		return TRUST_ALL;
+	return TRUST_HUGE;
+}
+
+/* With visits NULL only counts them. */
+static size_t visits_collect(const struct core *core, struct visit *visits)
+{
+	const uint64_t now = clock_monotonic_ns();
+	size_t count = 0;
+
+	for (size_t t = 0; t < core->registry.count; t++) {
+		struct target *target = core->registry.targets[t];
+		const enum view_trust trust =
+			visits ? target_trust(core, target) : TRUST_NOTHING;
+
+		if (!target->mapped || target->policy.mode == MODE_OFF || target->inherited)
+			continue;
+		for (size_t e = 0; e < target->guest.map.count; e++) {
+			struct extent *extent = &target->guest.map.extents[e];
+
+			if (extent->due_ns > now)
+				continue;
+			if (visits)
+				visits[count] = (struct visit){ target, extent, trust, false, 0 };
+			count++;
+		}
+	}
+	return count;
 }
 
 static void target_refused(struct core *core, struct target *target, int error)
@@ -105,41 +147,77 @@ static void target_refused(struct core *core, struct target *target, int error)
 		text_set(&target->trouble, "its memory cannot be read: %s", strerror(-error));
 }
 
+static struct schedule schedule_now(const struct core *core)
+{
+	return (struct schedule){
+		.interval_ns = core->config.scan_interval_s * NS_PER_S,
+		.settle_ns = core->config.settle_seconds * NS_PER_S,
+	};
+}
+
+static int visits_take(struct round *round)
+{
+	struct core *core = round->core;
+	const struct schedule schedule = schedule_now(core);
+	const uint64_t now = clock_monotonic_ns();
+	int error = 0;
+
+	for (size_t i = 0; i < round->count; i++) {
+		const struct visit *visit = &round->visits[i];
+		struct extent *extent = visit->extent;
+
+		if (visit->error == -ENOMEM)
+			error = visit->error;
+		else if (visit->error && visit->target->mapped)
+			target_refused(core, visit->target, visit->error);
+		if (!visit->done)
+			continue;
+		core->index_stale = core->index_stale || extent->changed || extent->visits == 1;
+		extent->settling = false;
+		extent->due_ns = now + schedule_rest_ns(&schedule, extent, false);
+	}
+	return error;
+}
+
+static uint64_t pages_read(const struct crew *crew)
+{
+	uint64_t pages = 0;
+
+	for (unsigned i = 0; i < crew->count; i++)
+		pages += crew->scanners[i].pages_read;
+	return pages;
+}
+
 int visit_due(struct core *core)
 {
 	const uint64_t limit = memory_limit_bytes(core), used = prints_bytes(core);
-	const uint64_t started_ns = clock_monotonic_ns();
-	struct round round = {
-		.core = core,
-		.room_bytes = limit > used ? limit - used : 0,
-	};
+	const uint64_t started_ns = clock_monotonic_ns(), read_before = pages_read(&core->crew);
+	struct round round = { .core = core, .count = visits_collect(core, NULL) };
+	_cleanup_free_ struct visit *visits = calloc(round.count + 1, sizeof(*visits));
+	int error;
 
+	if (!visits)
+		return -ENOMEM;
+	round.visits = visits;
+	round.count = visits_collect(core, visits);
+	atomic_init(&round.room, limit > used ? (limit - used) / sizeof(struct extent_prints) : 0);
 	throttle_start(&round.throttle, core->config.cpu_percent);
-	core->pass_pages = 0;
-	for (size_t t = 0; t < core->registry.count && !round.interrupted; t++) {
-		struct target *target = core->registry.targets[t];
-		int error;
-
-		if (!target->mapped || target->policy.mode == MODE_OFF || target->inherited)
-			continue;
-		error = target_visit(&round, target);
-		if (error == -ENOMEM)
-			return error;
-		if (error)
-			target_refused(core, target, error);
-	}
+	crew_run(&core->crew, crew_size(core->config.cpu_percent, crew_cpus()), round.count,
+		round_work, &round);
+	error = visits_take(&round);
+	core->pass_pages = pages_read(&core->crew) - read_before;
 	core->pass_scan_ns = clock_monotonic_ns() - started_ns;
 	if (round.unread)
 		sentences_add(&core->warnings,
 			"memory-max is reached: %llu MiB of guest RAM are not read; raise memory-max "
 			"(6.4 bytes for each 4 KiB page)", (unsigned long long)round.unread * 2);
-	return 0;
+	return error;
 }
 
 void visit_schedule(struct core *core, const struct plan *plan)
 {
-	const uint64_t due_ns =
-		clock_monotonic_ns() + core->config.settle_seconds * NS_PER_S;
+	const struct schedule schedule = schedule_now(core);
+	const uint64_t due_ns = clock_monotonic_ns() + schedule_settle_ns(&schedule, false);
 
 	for (size_t i = 0; i < plan->count; i++) {
 		const struct plan_entry *entry = &plan->entries[i];

@@ -32,6 +32,13 @@ void extent_prints_read(struct extent_prints *prints, unsigned page, const void 
 	extent_prints_set_state(prints, page, zero ? PAGE_ZERO : PAGE_SINGLE);
 }
 
+bool extent_prints_holds(const struct extent_prints *prints, unsigned page, const void *bytes)
+{
+	if (extent_prints_state(prints, page) == PAGE_ZERO)
+		return page_is_zero(bytes);
+	return extent_prints_get(prints, page) == page_fingerprint(bytes);
+}
+
 static bool page_changed(
 	const struct extent_prints *then, const struct extent_prints *now, unsigned page)
 {
@@ -50,6 +57,13 @@ unsigned extent_prints_changed(const struct extent_prints *then, const struct ex
 	for (unsigned page = 0; page < EXTENT_PAGES; page++)
 		changed += page_changed(then, now, page);
 	return changed;
+}
+
+void extent_prints_keep_twins(struct extent_prints *now, const struct extent_prints *then)
+{
+	for (unsigned page = 0; page < EXTENT_PAGES; page++)
+		if (!page_changed(then, now, page))
+			extent_prints_set_state(now, page, extent_prints_state(then, page));
 }
 
 uint64_t extent_prints_state_word(const struct extent_prints *prints, unsigned word)

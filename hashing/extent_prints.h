@@ -6,7 +6,9 @@
 #ifndef PAGEFOLD_HASHING_EXTENT_PRINTS_H
 #define PAGEFOLD_HASHING_EXTENT_PRINTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #define EXTENT_PAGES 512u
 
@@ -41,6 +43,20 @@ void extent_prints_set(struct extent_prints *prints, unsigned page, uint64_t fin
 
 /* Fingerprints `page` of the extent from its bytes; its state becomes PAGE_ZERO or PAGE_SINGLE. */
 void extent_prints_read(struct extent_prints *prints, unsigned page, const void *bytes);
+
+/* Whether `page`, which was read before, holds in these bytes what it held then. */
+bool extent_prints_holds(const struct extent_prints *prints, unsigned page, const void *bytes);
+
+/* Takes over what `from` says of a page, its twin included. */
+static inline void extent_prints_copy(
+	struct extent_prints *prints, const struct extent_prints *from, unsigned page)
+{
+	memcpy(prints->print[page], from->print[page], sizeof(prints->print[page]));
+	extent_prints_set_state(prints, page, extent_prints_state(from, page));
+}
+
+/* Pages of `now` that hold what they held in `then` take over its state: what was known of their twins. */
+void extent_prints_keep_twins(struct extent_prints *now, const struct extent_prints *then);
 
 /* How many pages do not hold in `now` what they held in `then`: another content, another presence.
  * PAGE_SINGLE and PAGE_TWIN are the same presence. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The state of a process's pages, without touching one: PAGEMAP_SCAN (Linux 6.7), or
- * /proc/PID/pagemap with /proc/kpageflags where that is missing or disabled. One struct serves one
- * thread.
+ * /proc/PID/pagemap with /proc/kpageflags where that is missing or disabled. Several threads may ask at a
+ * time: there is nothing in the struct but descriptors, and nobody seeks.
  */
 #ifndef PAGEFOLD_GLUE_PAGEMAP_H
 #define PAGEFOLD_GLUE_PAGEMAP_H

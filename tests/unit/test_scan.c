@@ -53,6 +53,7 @@ static struct subject *subject_start(child_work work, bool allow_scan)
 		.root = &subject->root,
 		.process = &subject->process,
 		.pagemap = &subject->pagemap,
+		.trust = TRUST_HUGE,
 	};
 	subject->extent = (struct extent){
 		.start = reserved_address(&subject->memory, 0),
@@ -248,16 +249,18 @@ static void test_scan_visits_tell_what_changed(void **state)
 	(void)state;
 	scan(subject);
 	assert_int_equal(extent->quiet, 1);
-	extent->twins = 2;
+	for (unsigned page = PAGE_OF_A; page <= PAGE_OF_B; page++)
+		extent_prints_set_state(extent->prints, page, PAGE_TWIN);
 	scan(subject);
 	assert_int_equal(extent->changed, 0);
-	assert_int_equal(extent->twins, 2); /* nothing to be counted anew */
+	assert_int_equal(extent->twins, 3);
 	assert_int_equal(extent->quiet, 2);
 	child_step(&subject->child, 'w');
 	scan(subject);
 	assert_int_equal(extent->changed, 1);
-	assert_int_equal(extent->twins, 0); /* to be counted anew */
+	assert_int_equal(extent->twins, 2); /* what has changed is to be counted anew */
 	assert_int_equal(extent->quiet, 0);
+	assert_int_equal(extent->restless, 1);
 	child_step(&subject->child, 'd');
 	scan(subject);
 	assert_int_equal(extent->changed, 1);
@@ -314,6 +317,117 @@ static void test_scan_of_a_process_that_ended_leaves_the_extent_as_it_was(void *
 	subject_end(subject);
 }
 
+/* ---- samples ---- */
+
+/* Every page its own content, but for a hole in the middle. */
+static void many_pages(void *argument, char step)
+{
+	const struct reserved_memory *reserved = argument;
+	char *memory = reserved->memory;
+
+	switch (step) {
+	case 0:
+		(void)reserved_map(reserved, 0, RESERVED_EXTENT, MADV_NOHUGEPAGE);
+		for (unsigned page = 0; page < EXTENT_PAGES; page++)
+			if (page != PAGE_HOLE)
+				fill(memory, page, (int)(page % 255) + 1);
+		break;
+	case 'h': /* the hole is filled */
+		fill(memory, PAGE_HOLE, 'h');
+		break;
+	case 'd':
+		(void)madvise(memory + PAGE_OF_B * RESERVED_PAGE, RESERVED_PAGE, MADV_DONTNEED);
+		break;
+	case 'a': /* all but a few */
+		for (unsigned page = PAGE_HOLE + 1; page < EXTENT_PAGES; page++)
+			memory[page * RESERVED_PAGE + 100]++;
+		break;
+	}
+}
+
+static uint64_t scan_again(struct subject *subject)
+{
+	const uint64_t before = subject->scanner.pages_read;
+
+	assert_int_equal(
+		scan_extent_again(&subject->scanner, &subject->source, &subject->extent), 0);
+	return subject->scanner.pages_read - before;
+}
+
+static void test_scan_again_reads_a_sample_of_what_has_not_changed(void **state)
+{
+	struct subject *subject = subject_start(many_pages, true);
+	struct extent_prints *prints;
+
+	(void)state;
+	scan(subject);
+	prints = subject->extent.prints;
+	for (unsigned visit = 2; visit < 10; visit++) {
+		assert_int_equal(scan_again(subject), SCAN_SAMPLE_PAGES);
+		assert_ptr_equal(subject->extent.prints, prints);
+		assert_int_equal(subject->extent.visits, visit);
+		assert_int_equal(subject->extent.quiet, visit);
+		assert_int_equal(subject->extent.changed, 0);
+		assert_int_equal(subject->extent.pages_read, EXTENT_PAGES - 1);
+	}
+	subject_end(subject);
+}
+
+static void test_scan_again_reads_all_where_the_sample_differs(void **state)
+{
+	struct subject *subject = subject_start(many_pages, true);
+
+	(void)state;
+	scan(subject);
+	child_step(&subject->child, 'a');
+	/* 507 of 511 changed: no 32 pages can miss that. */
+	assert_true(scan_again(subject) > EXTENT_PAGES - 1);
+	assert_int_equal(subject->extent.changed, EXTENT_PAGES - PAGE_HOLE - 1);
+	assert_int_equal(subject->extent.restless, 1);
+	assert_int_equal(subject->extent.quiet, 0);
+	/* And is up to date now. */
+	assert_int_equal(scan_again(subject), SCAN_SAMPLE_PAGES);
+	assert_int_equal(subject->extent.restless, 0);
+	subject_end(subject);
+}
+
+static void test_scan_again_reads_what_has_come_and_forgets_what_has_gone(void **state)
+{
+	struct subject *subject = subject_start(many_pages, true);
+
+	(void)state;
+	scan(subject);
+	extent_prints_set_state(subject->extent.prints, PAGE_OF_A, PAGE_TWIN);
+	child_step(&subject->child, 'h');
+	assert_int_equal(scan_again(subject), SCAN_SAMPLE_PAGES + 1);
+	assert_int_equal(subject->extent.changed, 1);
+	assert_int_equal(subject->extent.pages_read, EXTENT_PAGES);
+	assert_int_equal(state_of(subject, PAGE_HOLE), PAGE_SINGLE);
+	child_step(&subject->child, 'd');
+	assert_int_equal(scan_again(subject), SCAN_SAMPLE_PAGES);
+	assert_int_equal(subject->extent.changed, 1);
+	assert_int_equal(subject->extent.pages_read, EXTENT_PAGES - 1);
+	assert_int_equal(state_of(subject, PAGE_OF_B), PAGE_ABSENT);
+	assert_int_equal(state_of(subject, PAGE_OF_A), PAGE_TWIN); /* what was known stays known */
+	assert_int_equal(subject->extent.twins, 1);
+	subject_end(subject);
+}
+
+static void test_scan_again_finds_nothing_where_all_was_unmapped(void **state)
+{
+	struct subject *subject = subject_start(small_pages, true);
+
+	(void)state;
+	scan(subject);
+	child_step(&subject->child, 'u');
+	assert_int_equal(scan_again(subject), 0);
+	assert_null(subject->extent.prints);
+	assert_int_equal(subject->extent.changed, 5);
+	assert_int_equal(scan_again(subject), 0);
+	assert_int_equal(subject->extent.changed, 0);
+	subject_end(subject);
+}
+
 /* ---- shared by fork ---- */
 
 static void inherited(void *argument, char step)
@@ -342,7 +456,7 @@ static struct subject *fork_shared_start(void)
 	assert_int_equal(
 		pagemap_open(&subject->root, subject->child.pid, true, &subject->pagemap), 0);
 	subject->source = (struct scan_source){
-		&subject->root, &subject->process, &subject->pagemap, false
+		&subject->root, &subject->process, &subject->pagemap, TRUST_NOTHING, false
 	};
 	subject->extent.start = reserved_address(&memory, 0);
 	subject->extent.end = reserved_address(&memory, RESERVED_EXTENT);
@@ -374,6 +488,18 @@ static void test_scan_leaves_shared_pages_shared(void **state)
 	subject_end(subject);
 }
 
+static void test_scan_again_leaves_shared_pages_shared(void **state)
+{
+	struct subject *subject = fork_shared_start();
+
+	(void)state;
+	scan(subject);
+	assert_int_equal(scan_again(subject), 3);
+	assert_int_equal(subject->extent.changed, 0);
+	assert_still_shared(subject);
+	subject_end(subject);
+}
+
 static void test_scan_leaves_out_what_is_shared_by_fork_when_asked_to(void **state)
 {
 	struct subject *subject = fork_shared_start();
@@ -391,6 +517,10 @@ static void test_scan_leaves_out_what_is_shared_by_fork_when_asked_to(void **sta
 	assert_int_equal(state_of(subject, PAGE_OF_A), PAGE_ABSENT);
 	assert_int_equal(state_of(subject, PAGE_OF_ZEROS), PAGE_ABSENT);
 	assert_int_equal(state_of(subject, PAGE_OF_B), PAGE_SINGLE);
+	/* What is left out has not just come, either. */
+	(void)scan_again(subject);
+	assert_int_equal(subject->extent.changed, 0);
+	assert_int_equal(subject->extent.pages_read, 1);
 	assert_still_shared(subject);
 	subject_end(subject);
 }
@@ -407,7 +537,12 @@ int main(void)
 		cmocka_unit_test(test_scan_extent_that_was_unmapped_has_nothing),
 		cmocka_unit_test(test_scan_counts_of_visits_saturate),
 		cmocka_unit_test(test_scan_of_a_process_that_ended_leaves_the_extent_as_it_was),
+		cmocka_unit_test(test_scan_again_reads_a_sample_of_what_has_not_changed),
+		cmocka_unit_test(test_scan_again_reads_all_where_the_sample_differs),
+		cmocka_unit_test(test_scan_again_reads_what_has_come_and_forgets_what_has_gone),
+		cmocka_unit_test(test_scan_again_finds_nothing_where_all_was_unmapped),
 		cmocka_unit_test(test_scan_leaves_shared_pages_shared),
+		cmocka_unit_test(test_scan_again_leaves_shared_pages_shared),
 		cmocka_unit_test(test_scan_leaves_out_what_is_shared_by_fork_when_asked_to),
 	};
 

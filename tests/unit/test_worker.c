@@ -64,7 +64,7 @@ static int setup(void **state)
 	assert_int_equal(interrupt_init(&world->interrupt), 0);
 	driver_init(&world->core.driver);
 	assert_int_equal(host_root_open(world->fake.path, &world->core.root), 0);
-	assert_int_equal(scanner_init(&world->core.scanner), 0);
+	assert_int_equal(crew_init(&world->core.crew), 0);
 	(void)strcpy(world->core.recorded.boot_id, BOOT);
 	world->core.state_dir = world->state_dir.path;
 	world->core.attach_helper = "/nonexistent";

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/schedule.h"
+
+/* 2^4 intervals: eight minutes as shipped. */
+#define BACKOFF_MOST          4u
+#define BACKOFF_MOST_PRESSURE 1u
+
+static uint64_t lesser(uint64_t one, uint64_t other)
+{
+	return one < other ? one : other;
+}
+
+uint64_t schedule_interval_ns(const struct schedule *schedule, bool young)
+{
+	return young ? lesser(schedule->interval_ns, SCHEDULE_YOUNG_INTERVAL_NS)
+		     : schedule->interval_ns;
+}
+
+uint64_t schedule_settle_ns(const struct schedule *schedule, bool young)
+{
+	return young ? lesser(schedule->settle_ns, SCHEDULE_YOUNG_INTERVAL_NS)
+		     : schedule->settle_ns;
+}
+
+uint64_t schedule_rest_ns(const struct schedule *schedule, const struct extent *extent, bool young)
+{
+	const unsigned most = schedule->under_pressure ? BACKOFF_MOST_PRESSURE : BACKOFF_MOST;
+	const unsigned steady = extent->restless ? extent->restless - 1u : extent->quiet;
+
+	return schedule_interval_ns(schedule, young) << (steady < most ? steady : most);
+}
