@@ -135,6 +135,13 @@ static int attach_with(struct core *core, struct target *target, const struct me
 	return 0;
 }
 
+/* What was tried again and is refused for the same reason has been said. */
+static void refusal_log(const struct target *target, const char *reason)
+{
+	if (strncmp(target->hook_reason, reason, sizeof(target->hook_reason) - 1))
+		log_warning("%s (pid %d): %s", target_name(target), (int)target_pid(target), reason);
+}
+
 /* hook = auto, where the ring is refused. */
 static int attach_fall_back(struct core *core, struct target *target, int ring_error,
 	const char *ring_reason)
@@ -150,7 +157,7 @@ static int attach_fall_back(struct core *core, struct target *target, int ring_e
 		return 0;
 	}
 	snprintf(both, sizeof(both), "%s; and hook qmp: %s", ring_reason, reason);
-	log_warning("%s (pid %d): %s", target_name(target), (int)target_pid(target), both);
+	refusal_log(target, both);
 	return attach_refused(core, target, ring_error, both);
 }
 
@@ -175,7 +182,7 @@ int means_attach(struct core *core, struct target *target)
 		return 0;
 	if (ops == &merge_hook_ring && error != -ESRCH && means_may_be_qmp(core, target))
 		return attach_fall_back(core, target, error, reason);
-	log_warning("%s (pid %d): %s", target_name(target), (int)target_pid(target), reason);
+	refusal_log(target, reason);
 	return attach_refused(core, target, error, reason);
 }
 
