@@ -31,7 +31,7 @@ static size_t range_cut(const struct ram_range *range, struct extent *out)
 
 static void extent_forget(struct extent *extent)
 {
-	free(extent->prints);
+	extent_prints_free(extent->prints);
 	free(extent->shared_before);
 	extent->prints = NULL;
 	extent->shared_before = NULL;

@@ -158,7 +158,7 @@ static void extent_take_visit(struct extent *extent, struct extent_prints *print
 		extent_prints_keep_twins(prints, then);
 		tally = extent_prints_tally(prints);
 	}
-	free(extent->prints);
+	extent_prints_free(extent->prints);
 	extent->prints = prints;
 	extent->changed = (uint16_t)changed;
 	extent->pages_read = tally.pages;
@@ -173,17 +173,22 @@ static void extent_count_visit(struct extent *extent)
 	extent->visits = count_up(extent->visits);
 }
 
+static void cleanup_prints(struct extent_prints **prints)
+{
+	extent_prints_free(*prints);
+}
+
 /* Reads what is to be read, keeps what was known of the other pages that are there. */
 static int extent_renew(const struct scan *scan, const struct page_set *own, const struct page_set *shared)
 {
 	const struct page_set there = page_set_either(&scan->view.own, &scan->view.shared);
 	const struct page_set anew = page_set_either(own, shared);
 	const struct page_set kept = page_set_without(&there, &anew);
-	_cleanup_free_ struct extent_prints *prints = NULL;
+	_cleanup_(cleanup_prints) struct extent_prints *prints = NULL;
 	int r = 1;
 
 	if (page_set_next(&there, 0) < EXTENT_PAGES) {
-		prints = calloc(1, sizeof(*prints));
+		prints = extent_prints_new();
 		if (!prints)
 			return -ENOMEM;
 		for (unsigned page = page_set_next(&kept, 0); page < EXTENT_PAGES;

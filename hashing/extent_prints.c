@@ -66,14 +66,6 @@ void extent_prints_keep_twins(struct extent_prints *now, const struct extent_pri
 			extent_prints_set_state(now, page, extent_prints_state(then, page));
 }
 
-uint64_t extent_prints_state_word(const struct extent_prints *prints, unsigned word)
-{
-	uint64_t states;
-
-	memcpy(&states, prints->state + sizeof(states) * word, sizeof(states));
-	return le64toh(states);
-}
-
 struct extent_tally extent_prints_tally(const struct extent_prints *prints)
 {
 	struct extent_tally tally = { 0 };

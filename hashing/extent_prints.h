@@ -6,6 +6,7 @@
 #ifndef PAGEFOLD_HASHING_EXTENT_PRINTS_H
 #define PAGEFOLD_HASHING_EXTENT_PRINTS_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -23,6 +24,10 @@ struct extent_prints {
 	uint8_t state[EXTENT_PAGES / 4];
 	uint8_t print[EXTENT_PAGES][6];
 };
+
+/* All pages PAGE_ABSENT; NULL: no memory. Thread-safe, both. Not from malloc(): see prints_pool.c. */
+struct extent_prints *extent_prints_new(void);
+struct extent_prints *extent_prints_free(struct extent_prints *prints); /* NULL is fine; returns NULL */
 
 static inline enum page_state extent_prints_state(const struct extent_prints *prints, unsigned page)
 {
@@ -73,7 +78,13 @@ struct extent_tally extent_prints_tally(const struct extent_prints *prints);
 void extent_prints_forget_twins(struct extent_prints *prints);
 
 /* The states of pages 32 * word .. 32 * word + 31: page i of them in bits 2i and 2i + 1. */
-uint64_t extent_prints_state_word(const struct extent_prints *prints, unsigned word);
+static inline uint64_t extent_prints_state_word(const struct extent_prints *prints, unsigned word)
+{
+	uint64_t states;
+
+	memcpy(&states, prints->state + sizeof(states) * word, sizeof(states));
+	return le64toh(states);
+}
 
 #define EXTENT_STATE_WORDS     (EXTENT_PAGES / 32)
 #define EXTENT_STATE_HIGH_BITS UINT64_C(0xaaaaaaaaaaaaaaaa) /* set in PAGE_SINGLE and PAGE_TWIN */

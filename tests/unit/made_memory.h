@@ -23,7 +23,7 @@ static inline void made_map_init(struct extent_map *map, size_t count)
 	*map = (struct extent_map){ 0 };
 	assert_int_equal(extent_map_update(map, &range, 1), 0);
 	for (size_t i = 0; i < count; i++) {
-		map->extents[i].prints = calloc(1, sizeof(struct extent_prints));
+		map->extents[i].prints = extent_prints_new();
 		assert_non_null(map->extents[i].prints);
 		map->extents[i].visits = 2;
 		map->extents[i].huge = true;

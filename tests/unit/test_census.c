@@ -90,7 +90,7 @@ static void test_census_extents_that_were_not_read_have_no_twins(void **state)
 	struct target *web1 = add(1, "web", 100, 5000);
 
 	(void)state;
-	free(extent_of(web1)->prints);
+	extent_prints_free(extent_of(web1)->prints);
 	extent_of(web1)->prints = NULL;
 	extent_of(web1)->twins = 77;
 	take();

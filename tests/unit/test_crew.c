@@ -183,7 +183,7 @@ static void test_crew_reads_one_process_in_several_threads(void **state)
 	for (unsigned i = 0; i < EXTENTS; i++) {
 		assert_int_equal(reading->extents[i].visits, 2);
 		assert_int_equal(reading->extents[i].changed, 0);
-		free(reading->extents[i].prints);
+		extent_prints_free(reading->extents[i].prints);
 	}
 	free(reading);
 	crew_done(&crew);

@@ -142,7 +142,7 @@ static void test_extent_find_knows_every_border(void **state)
 /* Something of everything an extent owns. */
 static void extent_fill(struct extent *extent, uint16_t mark)
 {
-	extent->prints = calloc(1, sizeof(*extent->prints));
+	extent->prints = extent_prints_new();
 	extent->shared_before = calloc(1, EXTENT_PAGES);
 	assert_non_null(extent->prints);
 	assert_non_null(extent->shared_before);

@@ -98,7 +98,7 @@ static void test_plan_of_nothing_is_empty(void **state)
 	assert_int_equal(entries_of(vms), 0);
 	(void)add_vm(vms, 0);
 	(void)add_vm(vms, 2);
-	free(vms->maps[1].extents[0].prints);
+	extent_prints_free(vms->maps[1].extents[0].prints);
 	vms->maps[1].extents[0].prints = NULL; /* never read */
 	assert_int_equal(entries_of(vms), 0);
 }
@@ -221,7 +221,7 @@ static void test_plan_part_of_an_extent_needs_its_share(void **state)
 	(void)add_vm(vms, 1);
 	assert_int_equal(extent_map_update(&vms->maps[0], &half, 1), 0);
 	extent = extent_of(vms, 0, 0);
-	extent->prints = calloc(1, sizeof(*extent->prints));
+	extent->prints = extent_prints_new();
 	extent->visits = 2;
 	made_pages(extent, 0, 31, 0);
 	assert_int_equal(entries_of(vms), 0);
@@ -397,7 +397,7 @@ static void test_plan_releases_what_is_marked_and_nothing_else(void **state)
 	vms->vms[2].release = true;
 	vms->vms[2].vma_room = 0;
 	extent_of(vms, 2, 1)->marked = true;
-	free(extent_of(vms, 2, 2)->prints);
+	extent_prints_free(extent_of(vms, 2, 2)->prints);
 	extent_of(vms, 2, 2)->prints = NULL;
 	extent_of(vms, 2, 2)->marked = true;
 	plan = make(vms);

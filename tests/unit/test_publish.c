@@ -250,7 +250,7 @@ static void test_publish_extents_are_those_that_say_something(void **state)
 
 	(void)state;
 	made_pages(&target->guest.map.extents[1], 0, 30, 0);
-	free(target->guest.map.extents[0].prints);
+	extent_prints_free(target->guest.map.extents[0].prints);
 	target->guest.map.extents[0].prints = NULL;
 	snapshot = publish_snapshot(&core);
 	assert_int_equal(snapshot->vms[0].extent_count, 1);

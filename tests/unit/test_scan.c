@@ -64,7 +64,7 @@ static struct subject *subject_start(child_work work, bool allow_scan)
 
 static void subject_end(struct subject *subject)
 {
-	free(subject->extent.prints);
+	extent_prints_free(subject->extent.prints);
 	pagemap_done(&subject->pagemap);
 	process_done(&subject->process);
 	child_stop(&subject->child);
