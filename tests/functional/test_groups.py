@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Trust groups, and what a change of mode or group does to what is folded."""
 
-import threading
-
 import pytest
 
 import scene
 from scene import memory_cgroup  # noqa: F401
 from lab import host, marks
 from lab.daemon import merge_policy
+from lab.frame_watch import FrameWatch
 
 pytestmark = pytest.mark.usefixtures("ksm_alone")
 
@@ -43,32 +42,8 @@ def test_the_group_that_saves_most_is_active_by_itself():
             assert not any(marks.mergeable(process.pid) for process in red)
 
 
-class FrameWatch(threading.Thread):
-    """Looks all along which frames processes of two groups hold. `shared` is what both ever held at one
-    look, the kernel's zero page apart: it tells a process nothing but that its own page is zero."""
-
-    def __init__(self, red, blue):
-        super().__init__(daemon=True)
-        self.groups = ([process.pid for process in red], [process.pid for process in blue])
-        self.looks, self.shared, self.ended = 0, set(), threading.Event()
-
-    def run(self):
-        while not self.ended.is_set():
-            red, blue = (set().union(*map(marks.frames, pids)) for pids in self.groups)
-            self.shared |= red & blue
-            self.looks += 1
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_exception):
-        self.ended.set()
-        self.join()
-
-
 def test_switch_of_the_active_group_never_shares_a_frame_across_groups():
-    with scene.pair() as red, scene.pair() as blue, FrameWatch(red, blue) as watch, \
+    with scene.pair() as red, scene.pair() as blue, FrameWatch({"red": red, "blue": blue}) as watch, \
             scene.pagefoldd(policies=two_groups(red, blue), config={"active-group": "red"}) as daemon:
         for group, folded, released in (("red", red, blue), ("blue", blue, red), ("red", red, blue)):
             daemon.write_config({**scene.EAGER, "active-group": group})
@@ -79,10 +54,8 @@ def test_switch_of_the_active_group_never_shares_a_frame_across_groups():
             for process in released:
                 scene.wait_state(daemon, process, "waiting", f"not the active one ({group})")
                 assert not marks.mergeable(process.pid) and marks.ksm_bytes(process.pid) == 0
-        watch.ended.set()
-        watch.join()
-        assert watch.looks > 20
-        assert not watch.shared
+        assert not watch.shared, watch.shared[:10]
+        assert watch.looks > 20 and watch.is_alive()
 
 
 def test_switch_of_the_active_group_is_refused_where_the_folds_do_not_fit(memory_cgroup):
