@@ -211,6 +211,17 @@ static void apply_trims(struct core *core)
 	}
 }
 
+/* What a burst has brought so far, for the books. */
+static void active_map(struct core *core)
+{
+	for (size_t i = 0; i < core->registry.count; i++) {
+		struct target *target = core->registry.targets[i];
+
+		if (target_wants_folds(target, core->active_group) && target_has_marks(target))
+			(void)guest_map(&core->root, &target->guest); /* gone: so are its folds */
+	}
+}
+
 static int apply_folds(struct core *core, void (*before_burst)(void *arg), void *arg)
 {
 	struct burst_result result;
@@ -233,8 +244,10 @@ static int apply_folds(struct core *core, void (*before_burst)(void *arg), void 
 	if (result.end == BURST_STRANGER || result.end == BURST_TIMEOUT)
 		sentences_add(&core->warnings, "the last burst was %s", burst_end_text(result.end));
 	/* What a burst that was cut short did not get to stays marked for the next one. */
-	if (result.end == BURST_INTERRUPTED || result.end == BURST_STRANGER)
+	if (result.end == BURST_INTERRUPTED || result.end == BURST_STRANGER) {
+		active_map(core);
 		return 0;
+	}
 	apply_trims(core);
 	plan_drop_folds(&core->plan);
 	return 0;

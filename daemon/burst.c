@@ -26,8 +26,12 @@
  * less than that to come. */
 #define SCAN_WORTH_DIVISOR 100
 
-/* How often the page tables are read: costs 2-5 ms per GiB of RAM. */
-#define MEASURE_NS (250 * NS_PER_MS)
+/* Progress is read from the page tables, which takes milliseconds per GiB of RAM that is in small pages: at the
+ * end of a scan, and whenever ksmd has worked so many times as long as the last look took. */
+#define MEASURE_COST_DIVISOR 20
+/* How often it is looked who else became mergeable, and ksmd's pace is set: a millisecond for a hundred
+ * processes. */
+#define WATCH_NS (250 * NS_PER_MS)
 /* How often the scan counter is read: a scan of some 10 k pages takes 10 ms. */
 #define POLL_NS (5 * NS_PER_MS)
 
@@ -63,7 +67,8 @@ struct burst {
 	int64_t expected_pages;
 	int64_t pss_before, pss_at_scan; /* pages */
 	uint64_t scans_before, scans_seen;
-	uint64_t started_ns, deadline_ns, measure_due_ns, cpu_before_ns;
+	uint64_t started_ns, deadline_ns, watch_due_ns, cpu_before_ns;
+	uint64_t measure_cost_ns, measured_cpu_ns; /* of us; of ksmd until then */
 	uint64_t paced_ns, paced_cpu_ns; /* when ksmd's sleep was last adjusted */
 };
 
@@ -147,7 +152,7 @@ static void burst_pace(struct burst *burst, uint64_t now_ns)
 	struct ksm_knobs knobs;
 	double sleep_ms;
 
-	if (budget >= 1 || now_ns - burst->paced_ns < MEASURE_NS / 2)
+	if (budget >= 1 || now_ns - burst->paced_ns < WATCH_NS / 2)
 		return;
 	burst->paced_ns = now_ns;
 	burst->paced_cpu_ns = cpu_ns;
@@ -166,14 +171,11 @@ static void burst_pace(struct burst *burst, uint64_t now_ns)
  * One that is being torn down is still there, without any memory. */
 static int64_t target_pss_pages(const struct core *core, struct target *target)
 {
-	struct guest_counts counts;
+	uint64_t bytes;
 
-	if (guest_counts_read(&core->root, &target->guest, &counts) == 0 && counts.rss_bytes) {
-		target->guest.rss_bytes = counts.rss_bytes;
-		target->guest.pss_bytes = counts.pss_bytes;
-		target->guest.ksm_bytes = counts.ksm_bytes;
-	}
-	return (int64_t)(target->guest.pss_bytes / PAGE_BYTES);
+	if (guest_pss_read(&core->root, &target->guest, &bytes) == 0 && bytes)
+		target->burst_pss_bytes = bytes;
+	return (int64_t)(target->burst_pss_bytes / PAGE_BYTES);
 }
 
 static int64_t pss_pages(const struct core *core)
@@ -184,6 +186,23 @@ static int64_t pss_pages(const struct core *core)
 		if (target_wants_folds(core->registry.targets[i], core->active_group))
 			pages += target_pss_pages(core, core->registry.targets[i]);
 	return pages;
+}
+
+static int64_t burst_measure(struct burst *burst)
+{
+	const uint64_t before_ns = clock_thread_cpu_ns();
+	const int64_t pages = pss_pages(burst->core);
+
+	burst->measure_cost_ns = clock_thread_cpu_ns() - before_ns;
+	burst->measured_cpu_ns = ksmd_cpu_ns(burst->core);
+	return pages;
+}
+
+static bool measure_is_due(const struct burst *burst)
+{
+	const uint64_t worked_ns = ksmd_cpu_ns(burst->core) - burst->measured_cpu_ns;
+
+	return worked_ns >= burst->measure_cost_ns * MEASURE_COST_DIVISOR;
 }
 
 /* Where nothing is marked any more ksmd sleeps, and no scan of its ends. */
@@ -238,9 +257,9 @@ static bool burst_judge(struct burst *burst, enum burst_end *ret_end)
 		return true;
 	scan_ended = scans != burst->scans_seen;
 	burst->scans_seen = scans;
-	if (!scan_ended && now < burst->measure_due_ns)
+	if (!scan_ended && now < burst->watch_due_ns)
 		return false;
-	burst->measure_due_ns = now + MEASURE_NS;
+	burst->watch_due_ns = now + WATCH_NS;
 	burst_pace(burst, now);
 
 	*ret_end = BURST_STRANGER;
@@ -249,7 +268,9 @@ static bool burst_judge(struct burst *burst, enum burst_end *ret_end)
 	*ret_end = BURST_DONE;
 	if (!anybody_left(burst->core))
 		return true;
-	pss_now = pss_pages(burst->core);
+	if (!scan_ended && !measure_is_due(burst))
+		return false;
+	pss_now = burst_measure(burst);
 	over = burst->pss_before - pss_now >= burst->expected_pages;
 	return (scan_ended && scan_judge(burst, pss_now)) || over;
 }
@@ -292,9 +313,9 @@ int burst_run(struct core *core, uint64_t expected_pages, struct burst_result *r
 	if (error)
 		return error;
 	burst.scans_seen = burst.scans_before;
-	burst.pss_before = burst.pss_at_scan = pss_pages(core);
+	burst.pss_before = burst.pss_at_scan = burst_measure(&burst);
 	burst.deadline_ns = burst.started_ns + timeout_ns(core, expected_pages);
-	burst.measure_due_ns = burst.started_ns + MEASURE_NS;
+	burst.watch_due_ns = burst.started_ns + WATCH_NS;
 	burst.paced_ns = burst.started_ns;
 	burst.paced_cpu_ns = burst.cpu_before_ns;
 

@@ -69,21 +69,18 @@ static bool extents_overlap(const struct extent_map *map, const struct vma *vma)
 	return low < map->count && map->extents[low].start < vma->end;
 }
 
-static struct guest_counts counts_sum(
-	const struct extent_map *map, const struct smaps_list *smaps)
+static void guest_sum_up(struct guest *guest)
 {
-	struct guest_counts counts = { 0 };
+	guest->rss_bytes = guest->pss_bytes = guest->ksm_bytes = 0;
+	for (size_t i = 0; i < guest->smaps.count; i++) {
+		const struct vma *vma = &guest->smaps.vmas[i];
 
-	for (size_t i = 0; i < smaps->count; i++) {
-		const struct vma *vma = &smaps->vmas[i];
-
-		if (!extents_overlap(map, vma))
+		if (!extents_overlap(&guest->map, vma))
 			continue;
-		counts.rss_bytes += vma->rss_bytes;
-		counts.pss_bytes += vma->pss_bytes;
-		counts.ksm_bytes += vma->ksm_bytes;
+		guest->rss_bytes += vma->rss_bytes;
+		guest->pss_bytes += vma->pss_bytes;
+		guest->ksm_bytes += vma->ksm_bytes;
 	}
-	return counts;
 }
 
 static void guest_take_ranges(
@@ -130,7 +127,6 @@ int guest_map(const struct host_root *root, struct guest *guest)
 		.confidential = guest->vmm.cmdline.confidential,
 	};
 	_cleanup_free_ struct ram_range *ranges = NULL;
-	struct guest_counts counts;
 	struct smaps_list smaps;
 	size_t range_count;
 	int error;
@@ -153,25 +149,21 @@ int guest_map(const struct host_root *root, struct guest *guest)
 	smaps_list_done(&guest->smaps);
 	guest->smaps = smaps;
 	guest_take_ranges(guest, ranges, range_count);
-	counts = counts_sum(&guest->map, &guest->smaps);
-	guest->rss_bytes = counts.rss_bytes;
-	guest->pss_bytes = counts.pss_bytes;
-	guest->ksm_bytes = counts.ksm_bytes;
+	guest_sum_up(guest);
 	return 0;
 }
 
-int guest_counts_read(
-	const struct host_root *root, const struct guest *guest, struct guest_counts *ret)
+int guest_pss_read(const struct host_root *root, const struct guest *guest, uint64_t *ret_bytes)
 {
-	struct smaps_list smaps;
-	const int error = smaps_read(root, guest->process.id.pid, &smaps);
+	uint64_t bytes;
+	const int error = smaps_pss_read(root, guest->process.id.pid, &bytes);
 
 	if (error)
 		return error;
-	if (process_alive(&guest->process))
-		*ret = counts_sum(&guest->map, &smaps);
-	smaps_list_done(&smaps);
-	return process_alive(&guest->process) ? 0 : -ESRCH;
+	if (!process_alive(&guest->process))
+		return -ESRCH;
+	*ret_bytes = bytes;
+	return 0;
 }
 
 char *guest_ineligible_text(const struct guest *guest)

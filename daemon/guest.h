@@ -37,13 +37,8 @@ void guest_done(struct guest *guest);
 /* Looks at the address space anew; extents keep what was known of them. 0, -ESRCH, -errno. */
 int guest_map(const struct host_root *root, struct guest *guest);
 
-/* Sums over the VMAs that overlap the mergeable ranges, without touching the extents: what a burst
- * polls. */
-struct guest_counts {
-	uint64_t rss_bytes, pss_bytes, ksm_bytes;
-};
-int guest_counts_read(
-	const struct host_root *root, const struct guest *guest, struct guest_counts *ret);
+/* The proportional share of all of the process's memory: what a burst polls. 0, -ESRCH, -errno. */
+int guest_pss_read(const struct host_root *root, const struct guest *guest, uint64_t *ret_bytes);
 
 /* What of its RAM can never merge, and why: one sentence in memory the caller frees; NULL where all
  * of it can (or no memory for a sentence). */

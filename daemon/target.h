@@ -63,6 +63,7 @@ struct target {
 	int64_t reclaimed_bytes, reclaimed_zero_bytes;
 	uint64_t marked_extents, folded_pages;
 	uint64_t marked_since_ticks; /* of the boot clock, as a process's start: the first mark; 0: none */
+	uint64_t burst_pss_bytes; /* as a burst last read it */
 	bool trimmed; /* observed now: its unfolded marks were cleared */
 };
 

@@ -326,6 +326,32 @@ int smaps_read(const struct host_root *root, pid_t pid, struct smaps_list *ret)
 	return r;
 }
 
+int smaps_pss_parse(const char *text, size_t length, uint64_t *ret_bytes)
+{
+	const char *at = text;
+	struct cursor line;
+
+	while (at < text + length && next_line(&at, text + length, &line) == 0) {
+		if (!STARTS_WITH(&line, "Pss:"))
+			continue;
+		line.at += sizeof("Pss:") - 1;
+		return parse_kib(line, ret_bytes);
+	}
+	return -EINVAL;
+}
+
+int smaps_pss_read(const struct host_root *root, pid_t pid, uint64_t *ret_bytes)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t length;
+	int r;
+
+	r = host_root_read_process(root, pid, "smaps_rollup", &text, &length);
+	if (r == 0 && length == 0)
+		return -ESRCH;
+	return r < 0 ? r : smaps_pss_parse(text, length, ret_bytes);
+}
+
 void smaps_list_done(struct smaps_list *list)
 {
 	free(list->vmas);

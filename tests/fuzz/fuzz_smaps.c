@@ -29,6 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_check(text != NULL);
 	if (size)
 		memcpy(text, data, size);
+	(void)smaps_pss_parse(text, size, &previous_end);
+	previous_end = 0;
 	if (smaps_parse(text, size, &list) == 0) {
 		for (size_t i = 0; i < list.count; i++) {
 			fuzz_check(list.vmas[i].start >= previous_end);

@@ -162,29 +162,20 @@ static void test_guest_map_that_fails_changes_nothing(void **state)
 	assert_int_equal(world->guest.map.count, EXTENTS);
 }
 
-static void test_guest_counts_are_those_of_the_mergeable_ranges(void **state)
+static void test_guest_pss_is_that_of_a_process_that_lives(void **state)
 {
 	struct world *world = *state;
-	struct fake_vma vmas[] = {
-		fake_vma_of(&world->memory, 0, 2 * RESERVED_EXTENT, "rd wr mr mw me hg"),
-		{ 0x7fffff000000, 0x7fffff200000, "rd wr mr mw me", NULL, 100, 100, 100 },
-	};
-	struct guest_counts counts = { 0 };
+	uint64_t bytes = 77;
 
 	fake_host_add_qemu(&world->fake, world->child.pid, "web1");
 	open_guest(world);
-	map(world, vmas, ARRAY_SIZE(vmas));
-	vmas[0].rss_kib = 64;
-	vmas[0].pss_kib = 32;
-	vmas[0].ksm_kib = 16;
-	fake_host_map(&world->fake, world->child.pid, vmas, ARRAY_SIZE(vmas));
-	assert_int_equal(guest_counts_read(&world->fake.root, &world->guest, &counts), 0);
-	assert_int_equal(counts.rss_bytes, 64 << 10);
-	assert_int_equal(counts.pss_bytes, 32 << 10);
-	assert_int_equal(counts.ksm_bytes, 16 << 10);
-	assert_int_equal(world->guest.rss_bytes, 0); /* as of the last map */
+	fake_root_write(&world->fake, fake_host_path(world->child.pid, "smaps_rollup"),
+		"1000-2000 ---p 00000000 00:00 0    [rollup]\nRss: 64 kB\nPss: 32 kB\n");
+	assert_int_equal(guest_pss_read(&world->fake.root, &world->guest, &bytes), 0);
+	assert_int_equal(bytes, 32 << 10);
 	child_kill(&world->child);
-	assert_int_equal(guest_counts_read(&world->fake.root, &world->guest, &counts), -ESRCH);
+	assert_int_equal(guest_pss_read(&world->fake.root, &world->guest, &bytes), -ESRCH);
+	assert_int_equal(bytes, 32 << 10);
 }
 
 static void test_guest_ineligible_text_says_how_much_and_why(void **state)
@@ -216,7 +207,7 @@ int main(void)
 		GUEST_TEST(test_guest_map_sums_up_the_ram_by_verdict),
 		GUEST_TEST(test_guest_map_again_keeps_what_is_known_and_forgets_what_is_gone),
 		GUEST_TEST(test_guest_map_that_fails_changes_nothing),
-		GUEST_TEST(test_guest_counts_are_those_of_the_mergeable_ranges),
+		GUEST_TEST(test_guest_pss_is_that_of_a_process_that_lives),
 		GUEST_TEST(test_guest_ineligible_text_says_how_much_and_why),
 	};
 

@@ -230,6 +230,37 @@ static void reserve(struct own_memory *own, size_t bytes)
 	assert_true(own->memory != MAP_FAILED);
 }
 
+static void test_smaps_rollup_says_what_a_process_costs(void **state)
+{
+	static const struct {
+		const char *text;
+		int error;
+		uint64_t bytes;
+	} cases[] = {
+		{ "1000-2000 ---p 00000000 00:00 0 [rollup]\nRss: 9 kB\nPss:     17 kB\n"
+		  "Pss_Dirty: 3 kB\n", 0, 17 << 10 },
+		{ "Pss: 0 kB\n", 0, 0 },
+		{ "", -EINVAL, 0 },
+		{ "Pss: 17 kB", -EINVAL, 0 }, /* cut off */
+		{ "Pss: kB\n", -EINVAL, 0 },
+		{ "Pss: -1 kB\n", -EINVAL, 0 },
+		{ "Pss: 17 MB\n", -EINVAL, 0 },
+		{ "Pss: 99999999999999999999 kB\n", -EINVAL, 0 },
+		{ "Pss_Anon: 17 kB\n", -EINVAL, 0 },
+		{ "\n\n\n", -EINVAL, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint64_t bytes = 77;
+
+		assert_int_equal(
+			smaps_pss_parse(cases[i].text, strlen(cases[i].text), &bytes),
+			cases[i].error);
+		assert_int_equal(bytes, cases[i].error ? 77 : cases[i].bytes);
+	}
+}
+
 static void test_smaps_of_a_real_process_shows_its_memory(void **state)
 {
 	struct own_memory own;
@@ -315,6 +346,7 @@ int main(void)
 		cmocka_unit_test(test_smaps_hostile_text_is_refused),
 		cmocka_unit_test(test_smaps_overlap_asks_to_read_again),
 		cmocka_unit_test(test_smaps_of_nothing_is_empty),
+		cmocka_unit_test(test_smaps_rollup_says_what_a_process_costs),
 		cmocka_unit_test(test_smaps_of_a_real_process_shows_its_memory),
 		cmocka_unit_test(test_smaps_of_a_full_address_space_is_read_fast),
 	};
