@@ -133,10 +133,13 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(DAEMON_OBJS) $(filter-out %/mai
 		$(LIBRARIES)
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS)
 
-bench: ## compare with ksmd flat out on real guests, side by side
+bench: ## compare with ksmd flat out on real guests, side by side; BENCH_OPTIONS=--help tells more
 	@$(MAKE) --no-print-directory deps-bench
 	@$(MAKE) --no-print-directory all lab
-	@PAGEFOLD_BUILD=$(abspath $(BUILD)) $(PYTHON) tools/bench
+	@PAGEFOLD_BUILD=$(abspath $(BUILD)) $(PYTHON) tools/bench $(BENCH_OPTIONS)
+
+bench-full: ## every measurement, an hour or more; what this build has measured is not measured again
+	@$(MAKE) --no-print-directory bench BENCH_OPTIONS='--full $(BENCH_OPTIONS)'
 
 format: ## format the C sources
 	clang-format -i $$(git ls-files '*.c' '*.h')
@@ -150,6 +153,6 @@ help: ## this list
 
 include make/*.mk
 
-.PHONY: all install check check-run check-unit check-asan fuzz fuzz-build bench format clean help
+.PHONY: all install check check-run check-unit check-asan fuzz fuzz-build bench bench-full format clean help
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -62,6 +62,9 @@ class RingCpu:
         self._pids = [vm.pid for vm in vms]
         self._seconds = {}
 
+    def add(self, vm):
+        self._pids.append(vm.pid)
+
     def seconds(self):
         for pid in self._pids:
             with contextlib.suppress(OSError):
@@ -92,6 +95,11 @@ class Meter:
 
     def watch(self, pid):
         self._daemon_pid = pid
+
+    def add(self, vm):
+        """One that came later."""
+        self._vms = [*self._vms, vm]
+        self._ring.add(vm)
 
     def sample(self):
         if self._daemon_pid:

@@ -15,6 +15,8 @@ NAMES = ("vm1", "vm2", "vm3", "vm4")
 # Guests that have booted go on tidying up for a while.
 QUIET_SECONDS, QUIET_BYTES, QUIET_PATIENCE_SECONDS = 5, 512 << 10, 90
 FILL_SECONDS = 600
+# What is folded has settled when a minute brought no more than that.
+SETTLE_SECONDS, SETTLE_BYTES, SETTLE_PATIENCE_SECONDS = 60, 2 * MIB, 900
 BEGIN = time.monotonic()
 
 
@@ -42,8 +44,10 @@ class Shape:
         if self.disk and not self.disk.exists():
             raise BenchError(f"{self.disk} is not there: run `make deps-bench`")
         vms = lab.boot(*names, memory_mib=self.memory_mib, mem_merge=mergeable, disk=self.disk)
-        for filler in [vm.fill(self.private_mib) for vm in vms]:
-            filler.read_line(FILL_SECONDS)
+        for vm in vms:
+            vm.filler = vm.fill(self.private_mib)
+        for vm in vms:
+            vm.filler.read_line(FILL_SECONDS)
         return vms
 
     def needed_bytes(self):
@@ -74,12 +78,25 @@ def wait_quiet(vms):
             return moved
 
 
+def wait_settled(vms):
+    """Until a minute brings nothing any more."""
+    deadline = time.monotonic() + SETTLE_PATIENCE_SECONDS
+    before = None
+    while time.monotonic() < deadline:
+        now = race.guests_anon_bytes(vms)
+        if before is not None and abs(before - now) <= SETTLE_BYTES:
+            return
+        before = now
+        time.sleep(SETTLE_SECONDS)
+    raise BenchError(f"what is folded still moves after {SETTLE_PATIENCE_SECONDS} s")
+
+
 @contextlib.contextmanager
-def fresh_guests(shape, mergeable):
+def fresh_guests(shape, mergeable, names=NAMES):
     """Guests that were booted a moment ago and no one has folded: (guests, how things stood)."""
     ksm.unmerge_all()
     with guests.Lab() as lab:
-        vms = shape.boot(lab, mergeable)
+        vms = shape.boot(lab, mergeable, names)
         moved = wait_quiet(vms)
         start = {"anon_bytes": host.settled_anon_bytes(),
                  "anon_huge_bytes": host.anon_huge_bytes(),

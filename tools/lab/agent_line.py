@@ -30,6 +30,12 @@ class AgentLine:
         self.ready_seconds = time.monotonic() - self._begin
         return self
 
+    def is_ready(self):
+        """Without waiting; wait_ready() is still to be called."""
+        if children.wait_readable([self._line.fileno()], 0):
+            self._received += self._line.recv(65536)
+        return b"READY\n" in self._received
+
     def run(self, command, timeout=RUN_SECONDS, check=True):
         """What a shell command in the guest wrote, to either output."""
         status, output = self.run_status(command, timeout)

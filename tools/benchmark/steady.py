@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What it costs to keep what has been folded: idle guests, and guests that write a quarter of their
+private memory anew each minute. The peer is ksmd with its scan-time advisor and smart_scan."""
+
+import time
+
+from lab import ksm
+from lab.daemon import Daemon
+
+from benchmark import race
+from benchmark.contenders import KSMD_FLAT_OUT, PAGEFOLD, SAMPLE_SECONDS, merge_policies, run_ksmd
+from benchmark.figures import AT_LEAST, AT_MOST, Figure
+from benchmark.terms import MIB, fresh_guests, say, wait_settled
+
+# ksmd as a host has it that turned both on and left the rest alone.
+ADVISOR = {**KSMD_FLAT_OUT, "smart_scan": 1, "pages_to_scan": 100, "sleep_millisecs": 20,
+           "advisor_mode": "scan-time"}
+ADVISOR_PASSES = 9
+# Its target is 200 s a pass.
+ADVISOR_SECONDS = 4000
+SECONDS = 300
+REWRITTEN_SHARE = 4
+GIB_4 = 4096 * MIB
+
+
+def _watch(meter, start, over):
+    """From now until over(seconds, full scans): CPU a second, and what was saved, on average."""
+    first = meter.sample()
+    saved = [start["guests_anon_bytes"] - first.guests_anon]
+    while not over(meter.sample().wall - first.wall,
+                   ksm.counter("full_scans") - first.full_scans):
+        time.sleep(SAMPLE_SECONDS * 20)
+        saved.append(start["guests_anon_bytes"] - meter.samples[-1].guests_anon)
+    last = meter.sample()
+    outcome = {"cpu_share": (last.cpu - first.cpu) / (last.wall - first.wall),
+               "ksmd_share": (last.ksmd - first.ksmd) / (last.wall - first.wall),
+               "saved_bytes": sum(saved) / len(saved), "seconds": last.wall - first.wall,
+               "full_scans": last.full_scans - first.full_scans}
+    say(f"  CPU {outcome['cpu_share'] * 100:.3f} % of a core, {outcome['saved_bytes'] / MIB:.1f} "
+        f"MiB saved on average, {outcome['seconds']:.0f} s, {outcome['full_scans']} full scans")
+    return outcome
+
+
+def _busy(shape, vms):
+    for vm in vms:
+        vm.filler.ask(str(shape.private_mib // REWRITTEN_SHARE))
+
+
+def _pagefold(bench):
+    say("steady state: pagefold")
+
+    def over(seconds, _scans):
+        return seconds >= SECONDS
+    with fresh_guests(bench.shape, mergeable=False) as (vms, start), \
+            Daemon(config={**PAGEFOLD, **bench.config}, policies=merge_policies(vms)) as daemon:
+        wait_settled(vms)
+        meter = race.Meter(vms)
+        meter.watch(daemon.pid)
+        idle = _watch(meter, start, over)
+        _busy(bench.shape, vms)
+        return start, idle, _watch(meter, start, over)
+
+
+def _advisor(bench):
+    say("steady state: ksmd, scan-time advisor and smart_scan")
+
+    def over(seconds, scans):
+        return scans >= ADVISOR_PASSES or seconds >= ADVISOR_SECONDS
+    with fresh_guests(bench.shape, mergeable=True) as (vms, start):
+        run_ksmd(vms, start, race.Meter(vms), {})
+        ksm.apply(ADVISOR)
+        meter = race.Meter(vms)
+        idle = _watch(meter, start, over)
+        _busy(bench.shape, vms)
+        return idle, _watch(meter, start, over)
+
+
+def measure(bench):
+    start, idle, busy = _pagefold(bench)
+    peer_idle, peer_busy = _advisor(bench)
+    scale = GIB_4 / start["guests_anon_bytes"]
+    enough = f"the peer: {peer_idle['full_scans']} and {peer_busy['full_scans']} full scans"
+    return [
+        Figure("steady_cpu_vs_advisor", idle["cpu_share"] / peer_idle["cpu_share"], "",
+               (AT_MOST, 1 / 20), enough),
+        Figure("steady_savings_vs_advisor", idle["saved_bytes"] / peer_idle["saved_bytes"], "",
+               (AT_LEAST, 0.97)),
+        Figure("steady_cpu_per_4_gib", idle["cpu_share"] * 100 * scale, "% of a core",
+               (AT_MOST, 0.1)),
+        Figure("rewriting_cpu_vs_advisor", busy["cpu_share"] / peer_busy["cpu_share"], "",
+               (AT_MOST, 1 / 5), "a quarter of the private memory written anew each minute"),
+        Figure("rewriting_savings_vs_advisor", busy["saved_bytes"] / peer_busy["saved_bytes"], "",
+               (AT_LEAST, 0.97))], {
+                   "pagefold": {"idle": idle, "rewriting": busy},
+                   "advisor": {"idle": peer_idle, "rewriting": peer_busy}}
