@@ -69,8 +69,10 @@ def marked_ranges(host, program):
 
 def test_the_unit_starts_and_is_ready(host):
     assert host.run("systemd-analyze verify --man=no pagefoldd.service") == ""
-    host.systemctl("start", "pagefoldd")
+    host.systemctl("enable", "--now", "pagefoldd")
     assert host.systemctl("is-active", "pagefoldd") == "active"
+    assert host.systemctl("is-enabled", "pagefoldd") == "enabled"
+    host.systemctl("disable", "pagefoldd")
     assert (host.property("Type"), host.property("WatchdogUSec")) == ("notify", "1min")
     assert host.property("NRestarts") == "0"
     status = host.pagefold("status")["host"]
@@ -185,6 +187,8 @@ def test_restart_adopts_and_release_works_afterwards(host, two):
     # Linux 6.1 does not undo what it merged with the zero page.
     back = host.anon_pages(*pids) - folded
     assert back == pytest.approx(merged[0] * PAGE, abs=SLACK) and back < before / 2 - MIB
+    check(two[0])
+    check(two[1])
 
 
 def test_stop_restores_every_knob_and_keeps_the_folds(host, two):
@@ -229,6 +233,7 @@ def test_killed_in_a_burst_it_is_restarted_and_gives_the_knobs_back(host, two):
     assert host.property("NRestarts") == "1"
     assert "KSM's knobs restored after an unclean end" in host.journal("-p", "notice")
     host.wait_for(lambda: host.knobs() == before, 10)
+    check(two[0])
 
 
 # Stands for an attach helper that has a thread of a VM in its hands when the daemon dies.

@@ -159,7 +159,7 @@ class DebianHost:
         with self.program(f"{_service(*service.split()) if service else ''} "
                           f"memcheck --mib {mib} {' '.join((*CHECKER, *options))}") as program:
             yield program
-            check(program)
+            rounds(program)
 
 
 def _service(name, *settings):
@@ -172,18 +172,19 @@ def _service(name, *settings):
 
 
 def check(program):
-    """Alive, and not one byte is wrong, in another round too."""
-    before = _rounds(program)
-    while _rounds(program) == before:
+    """Alive, and not one byte is wrong in one more round."""
+    before = rounds(program)
+    while rounds(program) == before:
         pass
 
 
-def _rounds(program):
+def rounds(program):
+    """How often a checker has found all of its memory right; it never found it wrong."""
     answer = program.ask("status")
-    rounds = re.match(r"rounds (\d+) errors 0$", answer)
-    if not rounds:
+    match = re.match(r"rounds (\d+) errors 0$", answer)
+    if not match:
         raise AssertionError(answer)
-    return int(rounds[1])
+    return int(match[1])
 
 
 # AnonPages is counted in batches; the file behind stat_refresh adds them up.
