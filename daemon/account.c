@@ -88,7 +88,7 @@ static int64_t vm_shared_bytes(const struct target *target)
 		: 0;
 }
 
-static void account_target(struct target *target)
+void account_target(struct target *target)
 {
 	double saved_pages = 0;
 	int64_t zero_pages = 0;

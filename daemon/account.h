@@ -22,7 +22,9 @@
 int account_extent(struct target *target, struct extent *extent, uint8_t *ret_tenures,
 	double *ret_saved_pages);
 
-/* Fills the books of every mapped target. */
+/* Fills the books of a mapped target. */
+void account_target(struct target *target);
+/* Of every one. */
 void account_targets(struct core *core);
 
 /* 64 bytes for each of KSM's rmap items and stable nodes that are there for our targets, and our own

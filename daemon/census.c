@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "daemon/groups.h"
 #include "hashing/twin_index.h"
 
@@ -161,8 +162,29 @@ static int group_choose(struct core *core)
 	return error;
 }
 
+static uint64_t known_pages(const struct core *core)
+{
+	uint64_t pages = 0;
+
+	for (size_t i = 0; i < core->registry.count; i++)
+		pages += core->registry.targets[i]->sums.pages;
+	return pages;
+}
+
+bool census_is_due(const struct core *core)
+{
+	if (core->index_stale)
+		return true;
+	/* With --once there may be no later pass to leave it to. */
+	if (core->once)
+		return core->recount.pending_pages > 0;
+	return recount_is_due(
+		&core->recount, known_pages(core), core->hurried, clock_monotonic_ns());
+}
+
 int census_take(struct core *core)
 {
+	const uint64_t started_ns = clock_monotonic_ns();
 	uint64_t saveable_bytes;
 	int error = 0;
 
@@ -178,7 +200,10 @@ int census_take(struct core *core)
 		error = group_choose(core);
 	if (!error && core->active_group[0])
 		error = group_count_folding(core, core->active_group, &saveable_bytes);
-	if (!error)
+	if (!error) {
 		core->index_stale = false;
+		recount_done(&core->recount, clock_monotonic_ns() - started_ns,
+			clock_monotonic_ns());
+	}
 	return error;
 }

@@ -5,6 +5,9 @@
 
 #include "daemon/core.h"
 
+/* Whether what was counted last still holds, or holds well enough. */
+bool census_is_due(const struct core *core);
+
 /*
  * Counts all VMs of each group that are read (targets' sums and extents' twins), chooses the active group,
  * and counts its folding members again among themselves: they are what a plan can work with.

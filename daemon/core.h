@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "daemon/audit.h"
+#include "daemon/budget.h"
 #include "daemon/config.h"
 #include "daemon/crew.h"
 #include "daemon/driver.h"
@@ -19,7 +20,9 @@
 #include "daemon/links.h"
 #include "daemon/plan.h"
 #include "daemon/policy.h"
+#include "daemon/recount.h"
 #include "daemon/registry.h"
+#include "daemon/rest.h"
 #include "daemon/state.h"
 #include "hypervisor-glue/host_memory.h"
 
@@ -49,13 +52,19 @@ struct core {
 	struct driver driver;
 	struct crew crew;
 	struct audit audit;
+	struct budget budget;   /* of all that we cause */
+	uint64_t charged_hook_ns; /* of the rings and the helper, so far */
 	char active_group[POLICY_GROUP_BYTES]; /* "": none */
 	bool paused;
 	uint64_t pass_number;
 	uint64_t bursts;
 	unsigned passes_batched; /* passes in which a plan waited for more */
 	bool bursting;    /* a burst is about to run: for what is published meanwhile */
-	bool index_stale; /* something was read, came or went since the last count */
+	bool index_stale; /* the twins must be counted anew: somebody came, went, or has another policy */
+	struct recount recount; /* whether they should be, for what was read */
+	struct rest rest; /* whether a pass may rest on the one before */
+	bool settled;     /* something that the plan wanted to see again has been seen */
+	bool hurried;     /* somebody young is to be folded: passes follow each other fast */
 	struct plan plan;
 
 	/* of this pass */

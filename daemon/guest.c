@@ -127,10 +127,14 @@ int guest_map(const struct host_root *root, struct guest *guest)
 		.confidential = guest->vmm.cmdline.confidential,
 	};
 	_cleanup_free_ struct ram_range *ranges = NULL;
+	struct footprint footprint = { 0 };
 	struct smaps_list smaps;
 	size_t range_count;
 	int error;
 
+	/* First: what moves while smaps is being read shows at the next look. Where it cannot be read, something seems
+	 * to move all the time. */
+	(void)footprint_read(root, guest->process.id.pid, &footprint);
 	error = smaps_read(root, guest->process.id.pid, &smaps);
 	if (error)
 		return error;
@@ -148,6 +152,8 @@ int guest_map(const struct host_root *root, struct guest *guest)
 
 	smaps_list_done(&guest->smaps);
 	guest->smaps = smaps;
+	guest->footprint = footprint;
+	guest->advised = false;
 	guest_take_ranges(guest, ranges, range_count);
 	guest_sum_up(guest);
 	return 0;

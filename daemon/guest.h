@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "daemon/extent.h"
+#include "daemon/footprint.h"
 #include "hypervisor-glue/host_root.h"
 #include "hypervisor-glue/pagemap.h"
 #include "hypervisor-glue/process.h"
@@ -25,6 +26,8 @@ struct guest {
 	/* as of the last guest_map() */
 	struct extent_map map;
 	struct smaps_list smaps;
+	struct footprint footprint;
+	bool advised; /* something was done to it since */
 	uint64_t ram_bytes;                         /* all ranges, whatever their verdict */
 	uint64_t verdict_bytes[RAM_VERDICT_COUNT];
 	uint64_t rss_bytes, pss_bytes, ksm_bytes; /* of the mergeable ranges */

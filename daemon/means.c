@@ -265,6 +265,7 @@ int means_advise(struct core *core, struct target *target, struct advice_request
 	if (is_stopped(core, target))
 		return attach_refused(
 			core, target, -EAGAIN, "it is stopped; tried again when it goes on");
+	target->guest.advised = true;
 	error = target->hook->ops->advise(target->hook, requests, count, deadline_ns);
 	if (error != -ETIMEDOUT)
 		return error;

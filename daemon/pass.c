@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "daemon/account.h"
 #include "daemon/apply.h"
 #include "daemon/arrival.h"
@@ -93,13 +94,42 @@ static void target_map(struct core *core, struct target *target, uint64_t max_ma
 	target->vma_room = target->guest.smaps.count < usable ? usable - target->guest.smaps.count : 0;
 }
 
-static int stage_map(struct core *core)
+/* A fold looks once more, for strangers: the cost counts twice. */
+static int stage_map(struct core *core, uint64_t *ret_cost_ns)
 {
+	const uint64_t before_ns = clock_thread_cpu_ns();
 	uint64_t max_map_count;
 	const int error = max_map_count_read(&core->root, &max_map_count);
 
 	for (size_t i = 0; !error && i < core->registry.count; i++)
 		target_map(core, core->registry.targets[i], max_map_count);
+	*ret_cost_ns = 2 * (clock_thread_cpu_ns() - before_ns);
+	return error;
+}
+
+static void stage_account(struct core *core, uint64_t *cost_ns)
+{
+	const uint64_t before_ns = clock_thread_cpu_ns();
+
+	account_targets(core);
+	*cost_ns += clock_thread_cpu_ns() - before_ns;
+}
+
+/* While the pass rests otherwise. */
+static int stage_map_moved(struct core *core)
+{
+	uint64_t max_map_count;
+	const int error = max_map_count_read(&core->root, &max_map_count);
+
+	for (size_t i = 0; !error && i < core->registry.count; i++) {
+		struct target *target = core->registry.targets[i];
+
+		if (rest_holds(core, target))
+			continue;
+		target_map(core, target, max_map_count);
+		if (target->mapped)
+			account_target(target);
+	}
 	return error;
 }
 
@@ -159,6 +189,13 @@ static void record_losses(struct core *core)
 			    "written: %s", strerror(-error));
 }
 
+/* What a pass that does not rest hands from its beginning to its end. */
+struct full_pass {
+	uint64_t started_ns, cost_ns;
+	uint64_t bursts_before;
+	int error;
+};
+
 struct publication {
 	struct core *core;
 	publish_fn publish;
@@ -183,37 +220,78 @@ static void publish_burst(void *arg)
 	publication->core->bursting = false;
 }
 
+/* Everybody's address space, and what can be said from it alone. */
+static int stages_look(struct core *core, bool news, struct publication *publication, uint64_t *ret_cost_ns)
+{
+	int error = stage_map(core, ret_cost_ns);
+
+	if (!error)
+		error = heirs_adopt(core);
+	if (error)
+		return error;
+	audit_take(core); /* of the last burst: who may be strange is known anew now */
+	/* Reading may take long: who is there, and with which policy, is known now. */
+	if (news) {
+		account_targets(core);
+		publish_now(publication);
+	}
+	return 0;
+}
+
+/* What follows from what was read. */
+static int stages_fold(struct core *core, struct publication *publication)
+{
+	int error = 0;
+
+	groups_follow_config(core);
+	if (census_is_due(core))
+		error = census_take(core);
+	if (!error)
+		error = stage_plan(core);
+	if (!error)
+		error = apply_plan(core, publish_burst, publication);
+	return error;
+}
+
+static int pass_full(struct core *core, const struct full_pass *full, struct publication *publication)
+{
+	uint64_t cost_ns = full->cost_ns;
+	int error = full->error;
+
+	rest_end(core);
+	sentences_clear(&core->blocked_by);
+	if (!error && !core->paused && !interrupt_raised(core->interrupt))
+		error = stages_fold(core, publication);
+	stage_account(core, &cost_ns);
+	if (!error && !core->paused && !interrupt_raised(core->interrupt))
+		rest_begin(core, full->started_ns, full->bursts_before, cost_ns);
+	return error;
+}
+
 int pass_run(struct core *core, publish_fn publish, void *arg)
 {
 	struct publication publication = { core, publish, arg };
-	bool news = false;
+	struct full_pass full = {
+		.started_ns = clock_monotonic_ns(), .bursts_before = core->bursts
+	};
+	bool news = false, rests = false;
 	int error;
 
 	error = stage_discover(core, &news);
-	if (!error)
-		error = stage_map(core);
-	if (!error)
-		error = heirs_adopt(core);
-	if (!error)
-		audit_take(core); /* of the last burst: who may be strange is known anew now */
-	/* Reading may take long: who is there, and with which policy, is known now. */
-	if (!error && news) {
-		account_targets(core);
-		publish_now(&publication);
+	if (!error) {
+		rests = rest_is_allowed(core);
+		error = rests ? stage_map_moved(core)
+			      : stages_look(core, news, &publication, &full.cost_ns);
 	}
 	if (!error && !core->paused)
 		error = visit_due(core);
-	sentences_clear(&core->blocked_by);
-	if (!error && !core->paused && !interrupt_raised(core->interrupt)) {
-		groups_follow_config(core);
-		if (core->index_stale)
-			error = census_take(core);
-		if (!error)
-			error = stage_plan(core);
-		if (!error)
-			error = apply_plan(core, publish_burst, &publication);
+	if (!error && rests && !rest_goes_on(core)) {
+		rests = false;
+		error = stages_look(core, news, &publication, &full.cost_ns);
 	}
-	account_targets(core);
+	full.error = error;
+	if (!rests)
+		error = pass_full(core, &full, &publication);
 	record_losses(core);
 	core->pass_number++;
 	publish_now(&publication);
@@ -223,9 +301,11 @@ int pass_run(struct core *core, publish_fn publish, void *arg)
 int pass_account_only(struct core *core, publish_fn publish, void *arg)
 {
 	struct publication publication = { core, publish, arg };
-	const int error = stage_map(core);
+	uint64_t cost_ns;
+	const int error = stage_map(core, &cost_ns);
 
 	account_targets(core);
+	rest_end(core); /* what the command changed may need a plan */
 	publish_now(&publication);
 	return error;
 }

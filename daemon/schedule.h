@@ -18,7 +18,10 @@ struct schedule {
 /* A process is young for so long after its start: it boots, and what it will keep is only just being written. */
 #define SCHEDULE_YOUNG_NS   (UINT64_C(120) * 1000000000)
 /* How often a young one is looked at, where scan-interval is no less. */
-#define SCHEDULE_YOUNG_INTERVAL_NS (UINT64_C(2500) * 1000000)
+#define SCHEDULE_YOUNG_INTERVAL_NS (UINT64_C(2000) * 1000000)
+
+/* Whether the host is short of memory: less than a tenth of it is available, or tasks wait for it. */
+bool schedule_is_pressed(uint64_t total_bytes, uint64_t available_bytes, double stalled_percent);
 
 /* Of a target that is young, or not. */
 uint64_t schedule_interval_ns(const struct schedule *schedule, bool young);
@@ -29,7 +32,8 @@ uint64_t schedule_settle_ns(const struct schedule *schedule, bool young);
 /*
  * From a visit to the next. What has not changed is read again after 2, 4, 8 and then every 16 intervals; what
  * changes from visit to visit cannot fold and is left alone for as long; what changed once, after one. Under
- * pressure after two intervals at the most.
+ * pressure after two intervals at the most. What has been read once is seen again after one where the target is
+ * young.
  */
 uint64_t schedule_rest_ns(const struct schedule *schedule, const struct extent *extent, bool young);
 

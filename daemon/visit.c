@@ -10,8 +10,8 @@
 #include "common/clock.h"
 #include "daemon/log.h"
 #include "daemon/schedule.h"
-#include "daemon/throttle.h"
 #include "hypervisor-glue/host_memory.h"
+#include "hypervisor-glue/host_pressure.h"
 #include "hypervisor-glue/ksm.h"
 
 static uint64_t memory_limit_bytes(const struct core *core)
@@ -42,6 +42,7 @@ struct visit {
 	struct target *target;
 	struct extent *extent;
 	enum view_trust trust;
+	uint16_t pages_before, zeros_before;
 	bool done;
 	int error;
 };
@@ -50,7 +51,6 @@ struct round {
 	struct core *core;
 	struct visit *visits; /* each is one thread's while it is under way */
 	size_t count;
-	struct throttle throttle;
 	atomic_size_t room;   /* extents that may still get fingerprints */
 	atomic_size_t unread; /* extents there was no room for */
 };
@@ -96,7 +96,7 @@ static bool round_work(void *context, struct scanner *scanner, size_t index)
 
 	extent_visit(round, scanner, visit);
 	return visit->error != -ENOMEM &&
-		!throttle_pace(&round->throttle, round->core->interrupt);
+		!budget_pace(&round->core->budget, round->core->interrupt);
 }
 
 /* ---- the round: pass thread ---- */
@@ -111,6 +111,13 @@ static enum view_trust target_trust(const struct core *core, const struct target
 		ksm.merging_pages == 0)
 		return TRUST_ALL;
 	return TRUST_HUGE;
+}
+
+/* Boots, and is to be folded. */
+static bool target_is_young(const struct target *target)
+{
+	return target->guest.is_vm && target->policy.mode == MODE_MERGE && !target->held &&
+		process_age_ns(&target->guest.process) < SCHEDULE_YOUNG_NS;
 }
 
 /* With visits NULL only counts them. */
@@ -132,7 +139,13 @@ static size_t visits_collect(const struct core *core, struct visit *visits)
 			if (extent->due_ns > now)
 				continue;
 			if (visits)
-				visits[count] = (struct visit){ target, extent, trust, false, 0 };
+				visits[count] = (struct visit){
+					.target = target,
+					.extent = extent,
+					.trust = trust,
+					.pages_before = extent->pages_read,
+					.zeros_before = extent->zeros,
+				};
 			count++;
 		}
 	}
@@ -149,10 +162,38 @@ static void target_refused(struct core *core, struct target *target, int error)
 
 static struct schedule schedule_now(const struct core *core)
 {
+	struct host_memory memory = { 0 };
+	double stalled_percent = 0;
+
+	(void)host_memory_read(&core->root, &memory);
+	(void)host_pressure_read(&core->root, &stalled_percent); /* not every kernel measures it */
 	return (struct schedule){
 		.interval_ns = core->config.scan_interval_s * NS_PER_S,
 		.settle_ns = core->config.settle_seconds * NS_PER_S,
+		.under_pressure = schedule_is_pressed(
+			memory.total_bytes, memory.available_bytes, stalled_percent),
 	};
+}
+
+/* Zero pages need no count: what of them came or went is put right at once. The rest waits for one. */
+static void visit_book(struct recount *recount, const struct visit *visit, uint64_t now)
+{
+	const struct extent *extent = visit->extent;
+	struct twin_sums *sums = &visit->target->sums;
+	const int pages = extent->pages_read - visit->pages_before;
+	const int zeros = extent->zeros - visit->zeros_before;
+	const int gone = zeros < 0 && pages < 0 ? (zeros > pages ? -zeros : -pages) : 0;
+
+	if (extent->visits == 1) {
+		recount_note(recount, extent->pages_read, now);
+		return;
+	}
+	recount_note(recount, extent->changed > gone ? (uint64_t)(extent->changed - gone) : 0, now);
+	if (sums->pages >= visit->pages_before && sums->zero_pages >= visit->zeros_before) {
+		sums->pages += (uint64_t)(int64_t)pages;
+		sums->zero_pages += (uint64_t)(int64_t)zeros;
+		visit->target->saveable_bytes = twin_sums_saveable_bytes(sums);
+	}
 }
 
 static int visits_take(struct round *round)
@@ -160,8 +201,12 @@ static int visits_take(struct round *round)
 	struct core *core = round->core;
 	const struct schedule schedule = schedule_now(core);
 	const uint64_t now = clock_monotonic_ns();
+	const struct target *last = NULL;
+	bool young = false;
 	int error = 0;
 
+	recount_begin(&core->recount);
+	core->settled = false;
 	for (size_t i = 0; i < round->count; i++) {
 		const struct visit *visit = &round->visits[i];
 		struct extent *extent = visit->extent;
@@ -172,9 +217,14 @@ static int visits_take(struct round *round)
 			target_refused(core, visit->target, visit->error);
 		if (!visit->done)
 			continue;
-		core->index_stale = core->index_stale || extent->changed || extent->visits == 1;
+		visit_book(&core->recount, visit, now);
+		if (visit->target != last) {
+			last = visit->target;
+			young = target_is_young(last);
+		}
+		core->settled = core->settled || extent->settling;
 		extent->settling = false;
-		extent->due_ns = now + schedule_rest_ns(&schedule, extent, false);
+		extent->due_ns = now + schedule_rest_ns(&schedule, extent, young);
 	}
 	return error;
 }
@@ -186,6 +236,26 @@ static uint64_t pages_read(const struct crew *crew)
 	for (unsigned i = 0; i < crew->count; i++)
 		pages += crew->scanners[i].pages_read;
 	return pages;
+}
+
+static bool anybody_young(const struct core *core)
+{
+	for (size_t i = 0; i < core->registry.count; i++)
+		if (core->registry.targets[i]->mapped && target_is_young(core->registry.targets[i]))
+			return true;
+	return false;
+}
+
+/* What the rings and the helper computed since the round before. */
+static void hooks_charge(struct core *core)
+{
+	uint64_t ring_ns, helper_ns;
+
+	registry_hook_cpu(&core->registry, &ring_ns, &helper_ns);
+	if (ring_ns + helper_ns <= core->charged_hook_ns)
+		return;
+	budget_charge(&core->budget, ring_ns + helper_ns - core->charged_hook_ns);
+	core->charged_hook_ns = ring_ns + helper_ns;
 }
 
 int visit_due(struct core *core)
@@ -201,12 +271,13 @@ int visit_due(struct core *core)
 	round.visits = visits;
 	round.count = visits_collect(core, visits);
 	atomic_init(&round.room, limit > used ? (limit - used) / sizeof(struct extent_prints) : 0);
-	throttle_start(&round.throttle, core->config.cpu_percent);
+	hooks_charge(core);
 	crew_run(&core->crew, crew_size(core->config.cpu_percent, crew_cpus()), round.count,
 		round_work, &round);
 	error = visits_take(&round);
 	core->pass_pages = pages_read(&core->crew) - read_before;
 	core->pass_scan_ns = clock_monotonic_ns() - started_ns;
+	core->hurried = anybody_young(core);
 	if (round.unread)
 		sentences_add(&core->warnings,
 			"memory-max is reached: %llu MiB of guest RAM are not read; raise memory-max "
@@ -217,19 +288,22 @@ int visit_due(struct core *core)
 void visit_schedule(struct core *core, const struct plan *plan)
 {
 	const struct schedule schedule = schedule_now(core);
-	const uint64_t due_ns = clock_monotonic_ns() + schedule_settle_ns(&schedule, false);
+	const uint64_t now = clock_monotonic_ns();
 
 	for (size_t i = 0; i < plan->count; i++) {
 		const struct plan_entry *entry = &plan->entries[i];
+		const struct target *target;
 		struct extent *extent;
 
 		if (entry->action != PLAN_REVISIT)
 			continue;
-		extent = &core->registry.targets[entry->vm]->guest.map.extents[entry->extent];
+		target = core->registry.targets[entry->vm];
+		extent = &target->guest.map.extents[entry->extent];
 		/* One that keeps changing keeps to the ordinary interval. Appointed once: passes that
 		 * follow each other faster than it settles would put it off for ever. */
 		if (extent->visits < 2 && !extent->settling)
-			extent->due_ns = due_ns;
+			extent->due_ns =
+				now + schedule_settle_ns(&schedule, target_is_young(target));
 		extent->settling = true;
 	}
 }
@@ -253,4 +327,13 @@ uint64_t visit_awaited_ns(const struct core *core)
 			next_ns = extent->due_ns;
 	}
 	return next_ns;
+}
+
+uint64_t visit_interval_ns(const struct core *core)
+{
+	const struct schedule schedule = {
+		.interval_ns = core->config.scan_interval_s * NS_PER_S,
+	};
+
+	return schedule_interval_ns(&schedule, anybody_young(core));
 }

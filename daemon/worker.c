@@ -129,6 +129,7 @@ static bool worker_take_reload(struct worker *worker)
 		config_done(&core->config);
 		policy_set_done(&core->policies);
 		core->config = worker->reload_config;
+		budget_set_percent(&core->budget, core->config.cpu_percent);
 		core->policies = worker->reload_policies;
 		core->index_stale = true;
 		worker->have_reload = false;
@@ -220,7 +221,7 @@ static bool once_judge(struct worker *worker, int64_t reclaimed_before)
 
 static uint64_t next_pass_ns(const struct core *core, uint64_t pass_started_ns)
 {
-	const uint64_t regular_ns = pass_started_ns + core->config.scan_interval_s * NS_PER_S;
+	const uint64_t regular_ns = pass_started_ns + visit_interval_ns(core);
 	const uint64_t awaited_ns = core->paused ? UINT64_MAX : visit_awaited_ns(core);
 
 	if (core->audit.at_once)

@@ -9,12 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <time.h>
 
 #include "common/cleanup.h"
 #include "common/number.h"
 
 /* proc_pid_stat(5): state is the third field and the first after the closing parenthesis. */
 #define STAT_FIELD_PARENT  4
+#define STAT_FIELD_FAULTS  10
 #define STAT_FIELD_STARTED 22
 
 #define DELETED_SUFFIX " (deleted)"
@@ -76,7 +78,9 @@ int process_stat_parse(const char *text, struct process_stat *ret)
 	if (next_number(&at, &parent) < 0 || parent > INT_MAX)
 		return -EINVAL;
 	stat.parent = (pid_t)parent;
-	if (skip_fields(&at, STAT_FIELD_STARTED - STAT_FIELD_PARENT - 1) < 0)
+	if (skip_fields(&at, STAT_FIELD_FAULTS - STAT_FIELD_PARENT - 1) < 0 ||
+		next_number(&at, &stat.minor_faults) < 0 ||
+		skip_fields(&at, STAT_FIELD_STARTED - STAT_FIELD_FAULTS - 1) < 0)
 		return -EINVAL;
 	if (next_number(&at, &stat.start_ticks) < 0)
 		return -EINVAL;
@@ -104,6 +108,18 @@ int process_stat_read(const struct host_root *root, pid_t pid, struct process_st
 	const int r = host_root_read_process(root, pid, "stat", &text, NULL);
 
 	return r < 0 ? r : process_stat_parse(text, ret);
+}
+
+uint64_t process_age_ns(const struct process *process)
+{
+	const uint64_t tick_ns = UINT64_C(1000000000) / (uint64_t)sysconf(_SC_CLK_TCK);
+	const uint64_t started_ns = process->id.start_ticks * tick_ns;
+	struct timespec boot;
+	uint64_t now_ns;
+
+	(void)clock_gettime(CLOCK_BOOTTIME, &boot); /* fails for no clock that there is */
+	now_ns = (uint64_t)boot.tv_sec * UINT64_C(1000000000) + (uint64_t)boot.tv_nsec;
+	return now_ns > started_ns ? now_ns - started_ns : 0;
 }
 
 bool process_alive(const struct process *process)

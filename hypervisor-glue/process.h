@@ -27,6 +27,7 @@ struct process_stat {
 	char comm[64]; /* bytes outside printable ASCII replaced by '?' */
 	char state;    /* R S D T t Z X I */
 	pid_t parent;
+	uint64_t minor_faults; /* of all its threads, ever */
 	uint64_t start_ticks;
 };
 
@@ -46,6 +47,9 @@ void process_done(struct process *process);
 /* False once it has ended. What was read from /proc/PID/... or its memory is this process's if it
  * is alive *after* the read. */
 bool process_alive(const struct process *process);
+
+/* How long ago it started. */
+uint64_t process_age_ns(const struct process *process);
 
 /* Every pid in /proc, ascending, in memory the caller frees. */
 int process_list(const struct host_root *root, pid_t **ret_pids, size_t *ret_count);

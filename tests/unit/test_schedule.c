@@ -12,7 +12,7 @@ static const struct schedule shipped = { .interval_ns = 30 * NS_PER_S, .settle_n
 
 static uint64_t rest_s(const struct schedule *schedule, uint8_t quiet, uint8_t restless, bool young)
 {
-	const struct extent extent = { .quiet = quiet, .restless = restless };
+	const struct extent extent = { .quiet = quiet, .restless = restless, .visits = UINT8_MAX };
 
 	return schedule_rest_ns(schedule, &extent, young) / NS_PER_S;
 }
@@ -49,6 +49,7 @@ static void test_schedule_pressure_shortens_it(void **state)
 
 static void test_schedule_the_young_are_seen_soon_and_again_soon(void **state)
 {
+	const struct extent once = { .visits = 1, .quiet = 1 };
 	const struct schedule eager = { .interval_ns = NS_PER_S, .settle_ns = 0 };
 
 	(void)state;
@@ -56,11 +57,22 @@ static void test_schedule_the_young_are_seen_soon_and_again_soon(void **state)
 	assert_int_equal(schedule_interval_ns(&shipped, false), 30 * NS_PER_S);
 	assert_int_equal(schedule_settle_ns(&shipped, true), SCHEDULE_YOUNG_INTERVAL_NS);
 	assert_int_equal(schedule_settle_ns(&shipped, false), 10 * NS_PER_S);
-	assert_int_equal(rest_s(&shipped, 1, 0, true), 5);
-	assert_int_equal(rest_s(&shipped, UINT8_MAX, 0, true), 40);
+	assert_int_equal(schedule_rest_ns(&shipped, &once, true), SCHEDULE_YOUNG_INTERVAL_NS);
+	assert_int_equal(schedule_rest_ns(&shipped, &once, false), 60 * NS_PER_S);
+	assert_int_equal(rest_s(&shipped, 1, 0, true), 4);
+	assert_int_equal(rest_s(&shipped, UINT8_MAX, 0, true), 32);
 	/* Never later than what was asked for. */
 	assert_int_equal(schedule_interval_ns(&eager, true), NS_PER_S);
 	assert_int_equal(schedule_settle_ns(&eager, true), 0);
+}
+
+static void test_schedule_pressure_is_little_memory_or_long_waits(void **state)
+{
+	(void)state;
+	assert_false(schedule_is_pressed(1000, 100, 0));
+	assert_true(schedule_is_pressed(1000, 99, 0));
+	assert_false(schedule_is_pressed(1000, 900, 4.99));
+	assert_true(schedule_is_pressed(1000, 900, 5));
 }
 
 int main(void)
@@ -69,6 +81,7 @@ int main(void)
 		cmocka_unit_test(test_schedule_what_stays_the_same_is_read_ever_less_often),
 		cmocka_unit_test(test_schedule_what_always_changes_is_left_alone_too),
 		cmocka_unit_test(test_schedule_pressure_shortens_it),
+		cmocka_unit_test(test_schedule_pressure_is_little_memory_or_long_waits),
 		cmocka_unit_test(test_schedule_the_young_are_seen_soon_and_again_soon),
 	};
 

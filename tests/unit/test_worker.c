@@ -71,6 +71,7 @@ static int setup(void **state)
 	world->core.interrupt = &world->interrupt;
 	world->core.index_stale = true;
 	world->core.config = config_make();
+	budget_init(&world->core.budget, world->core.config.cpu_percent);
 	*state = world;
 	return 0;
 }
