@@ -333,6 +333,7 @@ int burst_run(struct core *core, uint64_t expected_pages, struct burst_result *r
 	result.wall_ns = clock_monotonic_ns() - burst.started_ns;
 	result.ksmd_cpu_ns = ksmd_cpu_ns(core) - burst.cpu_before_ns;
 	core->driver.ksmd_cpu_ns += result.ksmd_cpu_ns;
+	budget_charge(&core->budget, result.ksmd_cpu_ns);
 	core->bursts++;
 	*ret = result;
 	return error;

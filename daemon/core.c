@@ -145,6 +145,7 @@ int core_open(struct core *core, const bool disabled[FEATURE_COUNT])
 	int error;
 
 	driver_init(&core->driver);
+	budget_init(&core->budget, core->config.cpu_percent);
 	error = host_root_open("", &core->root);
 	if (error)
 		return error;
@@ -186,6 +187,7 @@ void core_close(struct core *core)
 	registry_done(&core->registry);
 	driver_done(&core->driver);
 	crew_done(&core->crew);
+	budget_done(&core->budget);
 	state_done(&core->recorded);
 	plan_done(&core->plan);
 	audit_done(&core->audit);
