@@ -187,6 +187,7 @@ void core_close(struct core *core)
 	registry_done(&core->registry);
 	driver_done(&core->driver);
 	crew_done(&core->crew);
+	newcomers_done(&core->newcomers);
 	budget_done(&core->budget);
 	state_done(&core->recorded);
 	plan_done(&core->plan);

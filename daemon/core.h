@@ -18,6 +18,7 @@
 #include "daemon/features.h"
 #include "daemon/interrupt.h"
 #include "daemon/links.h"
+#include "daemon/newcomers.h"
 #include "daemon/plan.h"
 #include "daemon/policy.h"
 #include "daemon/recount.h"
@@ -49,6 +50,7 @@ struct core {
 	/* across passes */
 	struct state recorded; /* what an earlier daemon left; targets adopt from it */
 	struct registry registry;
+	struct newcomers newcomers;
 	struct driver driver;
 	struct crew crew;
 	struct audit audit;

@@ -24,6 +24,9 @@
 /* --once looks again so much later where libvirt has not answered. */
 #define LIBVIRT_PATIENCE_NS (1 * NS_PER_S)
 
+/* How soon a VM that libvirt says nothing of is found: some microseconds each time. */
+#define NEWCOMERS_NS (2 * NS_PER_S)
+
 /* A host where VMs come and go all the time must get on with its passes all the same. */
 #define CUT_SHORT_NS (5 * NS_PER_S)
 
@@ -233,15 +236,24 @@ static uint64_t next_pass_ns(const struct core *core, uint64_t pass_started_ns)
 	return awaited_ns < regular_ns ? awaited_ns : regular_ns;
 }
 
+/* Cut short by news, by a raise, or by a VM that has started. */
 static void worker_sleep(struct worker *worker, uint64_t next_ns)
 {
-	struct interrupt *interrupt = worker->core->interrupt;
+	struct core *core = worker->core;
+	const bool polls = !core->once && !core->paused;
+	uint64_t now = clock_monotonic_ns();
 
 	/* A reload or news wakes us, but the pass may have slept through that. */
-	while (!worker_take_reload(worker) && !worker_take_news(worker) &&
-		!interrupt_sleep_until(interrupt, next_ns) &&
-		clock_monotonic_ns() < next_ns)
-		;
+	while (!worker_take_reload(worker) && !worker_take_news(worker)) {
+		const uint64_t poll_ns = now + NEWCOMERS_NS;
+
+		if (interrupt_sleep_until(core->interrupt,
+			    polls && poll_ns < next_ns ? poll_ns : next_ns))
+			break;
+		now = clock_monotonic_ns();
+		if (now >= next_ns || (polls && newcomers_came(&core->newcomers, &core->root)))
+			break;
+	}
 	(void)worker_take_reload(worker);
 }
 
