@@ -66,7 +66,7 @@ uint64_t budget_paid_ns(struct budget *budget)
 	balance_draw_up(budget);
 	if (budget->balance_ns < 0)
 		paid_ns = budget->wall_ns +
-			(uint64_t)-budget->balance_ns / budget->cpu_percent * 100 + 1;
+			  (uint64_t)-budget->balance_ns / budget->cpu_percent * 100 + 1;
 	pthread_mutex_unlock(&budget->lock);
 	return paid_ns;
 }

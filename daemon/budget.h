@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * cpu-percent: an account of CPU time that fills at that rate. What this process computes is taken from it by
- * itself; what others compute for us (ksmd in a burst, the rings' threads) is charged. Whoever is about to do some
- * work of ours looks at it first.
+ * cpu-percent: an account of CPU time that fills at that rate. What this process computes is taken
+ * from it by itself; what others compute for us (ksmd in a burst, the rings' threads) is charged.
+ * Whoever is about to do some work of ours looks at it first.
  *
- * Unused time is kept, but no more than half a minute's worth: within any five minutes the account cannot give more
- * than a tenth above the setting. A debt has no limit, and is paid off before anything else is done.
+ * Unused time is kept, but no more than half a minute's worth: within any five minutes the account
+ * cannot give more than a tenth above the setting. A debt has no limit, and is paid off before
+ * anything else is done.
  *
  * Thread-safe.
  */
@@ -19,10 +20,11 @@
 #include "daemon/interrupt.h"
 
 struct budget {
-	pthread_mutex_t lock;    /* for all below */
-	pthread_mutex_t sleeper; /* one sleeps for all: what wakes the interrupt wakes one sleeper only */
-	unsigned cpu_percent;    /* of one core */
-	int64_t balance_ns;      /* CPU time that may be spent; negative: a debt */
+	pthread_mutex_t lock; /* for all below */
+	pthread_mutex_t
+		sleeper; /* one sleeps for all: what wakes the interrupt wakes one sleeper only */
+	unsigned cpu_percent;     /* of one core */
+	int64_t balance_ns;       /* CPU time that may be spent; negative: a debt */
 	uint64_t wall_ns, cpu_ns; /* up to when it is drawn up */
 };
 

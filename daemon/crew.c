@@ -5,8 +5,8 @@
 #include <sched.h>
 #include <stdatomic.h>
 
-/* Neighbouring extents go to one thread, a few at a time: taking them costs nothing then, and at the end no
- * thread waits for another for longer than a millisecond. */
+/* Neighbouring extents go to one thread, a few at a time: taking them costs nothing then, and at
+ * the end no thread waits for another for longer than a millisecond. */
 #define SHARE 4
 
 /* Less than 32 MiB for each is read before a second thread has begun. */
@@ -73,7 +73,8 @@ static void *hand_work(void *arg)
 	return NULL;
 }
 
-static unsigned hands_hire(struct crew *crew, struct shift *shift, struct hand *hands, unsigned wanted)
+static unsigned hands_hire(
+	struct crew *crew, struct shift *shift, struct hand *hands, unsigned wanted)
 {
 	unsigned hired = 1;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The scanning threads: as many as the CPU budget can feed. They exist while there is something to read; in between
- * the pass thread is alone.
+ * The scanning threads: as many as the CPU budget can feed. They exist while there is something to
+ * read; in between the pass thread is alone.
  */
 #ifndef PAGEFOLD_DAEMON_CREW_H
 #define PAGEFOLD_DAEMON_CREW_H
@@ -28,13 +28,14 @@ unsigned crew_size(unsigned cpu_percent, unsigned cpus);
 unsigned crew_cpus(void);
 
 /*
- * Does piece `index` of the work with the thread's own scanner. Runs in several threads at once, and must leave
- * alone what another piece may touch. False: enough, also for the others.
+ * Does piece `index` of the work with the thread's own scanner. Runs in several threads at once,
+ * and must leave alone what another piece may touch. False: enough, also for the others.
  */
 typedef bool (*crew_work_fn)(void *context, struct scanner *scanner, size_t index);
 
-/* Does pieces 0 .. count - 1 with up to `threads` threads, the calling one among them, and returns when all of
- * them are done with it. Where a thread or its buffer is not to be had, the others do its part. */
+/* Does pieces 0 .. count - 1 with up to `threads` threads, the calling one among them, and returns
+ * when all of them are done with it. Where a thread or its buffer is not to be had, the others do
+ * its part. */
 void crew_run(struct crew *crew, unsigned threads, size_t count, crew_work_fn work, void *context);
 
 #endif

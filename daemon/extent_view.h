@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What of an extent is there to be read, and whose it is: a look at the page tables, no page is touched. */
+/* What of an extent is there to be read, and whose it is: a look at the page tables, no page is
+ * touched. */
 #ifndef PAGEFOLD_DAEMON_EXTENT_VIEW_H
 #define PAGEFOLD_DAEMON_EXTENT_VIEW_H
 
@@ -16,11 +17,12 @@ struct extent_view {
 	bool huge;              /* begins in a huge page */
 };
 
-/* What is known to be the process's own without a look at each page, which takes as long as reading a tenth of
- * them. */
+/* What is known to be the process's own without a look at each page, which takes as long as reading
+ * a tenth of them. */
 enum view_trust {
 	TRUST_NOTHING,
-	TRUST_HUGE, /* a huge page: KSM splits one before it folds a page of it, and a VMM shares no RAM by fork */
+	TRUST_HUGE, /* a huge page: KSM splits one before it folds a page of it, and a VMM shares no
+		       RAM by fork */
 	TRUST_ALL,  /* KSM has no page of this process either */
 };
 

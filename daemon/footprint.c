@@ -46,5 +46,5 @@ uint64_t footprint_moved(const struct footprint *then, const struct footprint *n
 	if (then->size_pages != now->size_pages)
 		return FOOTPRINT_NEW_LAYOUT;
 	return difference(then->resident_pages, now->resident_pages) +
-		difference(then->faults, now->faults);
+	       difference(then->faults, now->faults);
 }

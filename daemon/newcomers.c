@@ -61,7 +61,8 @@ static bool became_vm(const struct newcomers *newcomers, const struct host_root 
 }
 
 /* Both ascend. */
-static size_t fresh_find(const struct newcomers *newcomers, const pid_t *pids, size_t count, pid_t *fresh)
+static size_t fresh_find(
+	const struct newcomers *newcomers, const pid_t *pids, size_t count, pid_t *fresh)
 {
 	size_t known = 0, found = 0;
 

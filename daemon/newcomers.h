@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Whether a VM has started since the last look, without looking at every process: between two passes a glance at
- * the last pid that was given out, and only when that is another one, a look at the processes that are new. What
- * libvirt starts it says itself; this is for all others.
+ * Whether a VM has started since the last look, without looking at every process: between two
+ * passes a glance at the last pid that was given out, and only when that is another one, a look at
+ * the processes that are new. What libvirt starts it says itself; this is for all others.
  */
 #ifndef PAGEFOLD_DAEMON_NEWCOMERS_H
 #define PAGEFOLD_DAEMON_NEWCOMERS_H
@@ -28,8 +28,8 @@ void newcomers_done(struct newcomers *newcomers);
 /* The last number of /proc/loadavg. 0 or -EINVAL. */
 int newcomers_parse_last_pid(const char *loadavg, uint64_t *ret);
 
-/* A process that was new at the last look is a VM now: it has had the time to become one. The first look finds
- * nobody. Where something cannot be read, nobody came. */
+/* A process that was new at the last look is a VM now: it has had the time to become one. The first
+ * look finds nobody. Where something cannot be read, nobody came. */
 bool newcomers_came(struct newcomers *newcomers, const struct host_root *root);
 
 #endif

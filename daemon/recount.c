@@ -3,15 +3,16 @@
 
 #include "common/clock.h"
 
-/* What less than this share of the pages does cannot change the plan by much: an extent in eight would have to
- * have 64 of them. */
+/* What less than this share of the pages does cannot change the plan by much: an extent in eight
+ * would have to have 64 of them. */
 #define SHARE_DIVISOR 512
 
-/* For less than that a count that took a millisecond is made again after two seconds: 0.05 % of a core. */
+/* For less than that a count that took a millisecond is made again after two seconds: 0.05 % of a
+ * core. */
 #define COST_FACTOR 2000
 
-/* A VM that boots is calm when a pass finds less than this part of what waits to be counted. Then what it will keep
- * is there, and one count and one burst do for all of it. */
+/* A VM that boots is calm when a pass finds less than this part of what waits to be counted. Then
+ * what it will keep is there, and one count and one burst do for all of it. */
 #define CALM_DIVISOR 8
 /* One that does not come to rest is counted as it is, now and then. */
 #define PATIENCE_NS (20 * NS_PER_S)
@@ -37,7 +38,7 @@ void recount_done(struct recount *recount, uint64_t cost_ns, uint64_t now_ns)
 static bool is_calm(const struct recount *recount, uint64_t now_ns)
 {
 	return recount->fresh_pages < recount->pending_pages / CALM_DIVISOR ||
-		now_ns - recount->since_ns >= PATIENCE_NS;
+	       now_ns - recount->since_ns >= PATIENCE_NS;
 }
 
 bool recount_is_due(

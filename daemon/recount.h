@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Whether the twins are to be counted anew. A count goes over all fingerprints, 0.15 us a page: what little
- * changes on a host at rest is collected first. Pure: the clock is the caller's.
+ * Whether the twins are to be counted anew. A count goes over all fingerprints, 0.15 us a page:
+ * what little changes on a host at rest is collected first. Pure: the clock is the caller's.
  */
 #ifndef PAGEFOLD_DAEMON_RECOUNT_H
 #define PAGEFOLD_DAEMON_RECOUNT_H

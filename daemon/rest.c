@@ -5,8 +5,8 @@
 #include "daemon/census.h"
 #include "daemon/core.h"
 
-/* A full pass after 2,000 times its own CPU time: 0.05 % of a core; after 200 times while something waits to be
- * folded, which is over after some passes. */
+/* A full pass after 2,000 times its own CPU time: 0.05 % of a core; after 200 times while something
+ * waits to be folded, which is over after some passes. */
 #define COST_FACTOR         2000
 #define COST_FACTOR_WAITING 200
 
@@ -44,7 +44,7 @@ bool rest_is_allowed(const struct core *core)
 	const uint64_t full_due_ns = core->rest.full_ns + core->rest.cost_ns * factor;
 
 	return core->rest.full_ns && !core->once && !core->paused && !core->index_stale &&
-		!core->audit.due && !core->audit.at_once && clock_monotonic_ns() < full_due_ns;
+	       !core->audit.due && !core->audit.at_once && clock_monotonic_ns() < full_due_ns;
 }
 
 bool rest_goes_on(const struct core *core)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Whether a pass may rest on what the one before found: nobody came or went, and nothing was folded. Such a pass maps
- * those whose footprint says that they moved and draws up their books, reads what is due, and ends. It goes on to
- * the plan when what it read asks for one, and in any case when so much time has passed since the last one that it
- * costs next to nothing.
+ * Whether a pass may rest on what the one before found: nobody came or went, and nothing was
+ * folded. Such a pass maps those whose footprint says that they moved and draws up their books,
+ * reads what is due, and ends. It goes on to the plan when what it read asks for one, and in any
+ * case when so much time has passed since the last one that it costs next to nothing.
  */
 #ifndef PAGEFOLD_DAEMON_REST_H
 #define PAGEFOLD_DAEMON_REST_H
@@ -19,7 +19,8 @@ struct rest {
 	uint64_t cost_ns; /* CPU time of what a resting pass leaves out */
 };
 
-/* A full pass that began then has come to its end. Where something was folded in it the next one is full, too. */
+/* A full pass that began then has come to its end. Where something was folded in it the next one is
+ * full, too. */
 void rest_begin(struct core *core, uint64_t started_ns, uint64_t bursts_before, uint64_t cost_ns);
 /* The next pass must be full. */
 void rest_end(struct core *core);

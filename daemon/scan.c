@@ -10,8 +10,8 @@
 #include "common/clock.h"
 #include "hypervisor-glue/guest_reader.h"
 
-/* 256 KiB: what is hashed is then still in the second-level cache. Against the whole 2 MiB it saves an eighth of
- * the time; below 128 KiB the calls themselves begin to show. */
+/* 256 KiB: what is hashed is then still in the second-level cache. Against the whole 2 MiB it saves
+ * an eighth of the time; below 128 KiB the calls themselves begin to show. */
 #define PIECE_PAGES 64
 
 int scanner_init(struct scanner *scanner)
@@ -53,8 +53,8 @@ static uint64_t page_address(const struct scan *scan, unsigned page)
 	return scan->extent->start / EXTENT_BYTES * EXTENT_BYTES + page * PAGE_BYTES;
 }
 
-/* Up to a buffer of pages of the set, from `page` on: as runs, and one after the other in pages[]. Returns the
- * page to go on with. */
+/* Up to a buffer of pages of the set, from `page` on: as runs, and one after the other in pages[].
+ * Returns the page to go on with. */
 static unsigned piece_cut(const struct scan *scan, const struct page_set *set, unsigned page,
 	uint16_t pages[PIECE_PAGES], size_t *ret_pages, size_t *ret_runs)
 {
@@ -68,9 +68,8 @@ static unsigned piece_cut(const struct scan *scan, const struct page_set *set, u
 		if (run_count && runs[run_count - 1].end == address)
 			runs[run_count - 1].end += PAGE_BYTES;
 		else
-			runs[run_count++] = (struct page_run){
-				.start = address, .end = address + PAGE_BYTES
-			};
+			runs[run_count++] =
+				(struct page_run){ .start = address, .end = address + PAGE_BYTES };
 		pages[count++] = (uint16_t)page;
 	}
 	*ret_pages = count;
@@ -92,7 +91,8 @@ static bool page_compare(struct extent_prints *prints, unsigned page, const void
 	return extent_prints_holds(prints, page, bytes);
 }
 
-/* Reads the pages of the set. 1: all of them; 0: page_fn had enough. A page that went meanwhile is left out. */
+/* Reads the pages of the set. 1: all of them; 0: page_fn had enough. A page that went meanwhile is
+ * left out. */
 static int pages_read(const struct scan *scan, const struct page_set *set, bool shared, page_fn fn,
 	struct extent_prints *prints)
 {
@@ -128,8 +128,8 @@ static int fork_shared_drop(const struct scan *scan, struct extent_prints *print
 	const struct extent *extent = scan->extent;
 	const unsigned first = extent_first_page(extent);
 	struct page_frame frames[EXTENT_PAGES];
-	const int error = pagemap_frames(
-		scan->source->pagemap, extent->start, extent_pages(extent), frames);
+	const int error =
+		pagemap_frames(scan->source->pagemap, extent->start, extent_pages(extent), frames);
 
 	for (unsigned i = 0; !error && i < extent_pages(extent); i++)
 		if (frames[i].mapcount > 1 && !frames[i].ksm)
@@ -179,7 +179,8 @@ static void cleanup_prints(struct extent_prints **prints)
 }
 
 /* Reads what is to be read, keeps what was known of the other pages that are there. */
-static int extent_renew(const struct scan *scan, const struct page_set *own, const struct page_set *shared)
+static int extent_renew(
+	const struct scan *scan, const struct page_set *own, const struct page_set *shared)
 {
 	const struct page_set there = page_set_either(&scan->view.own, &scan->view.shared);
 	const struct page_set anew = page_set_either(own, shared);
@@ -211,8 +212,7 @@ static int scan_begin(struct scanner *scanner, const struct scan_source *source,
 	struct extent *extent, struct scan *ret)
 {
 	*ret = (struct scan){ .scanner = scanner, .source = source, .extent = extent };
-	return extent_view_take(
-		source->pagemap, extent, source->trust, scanner->runs, &ret->view);
+	return extent_view_take(source->pagemap, extent, source->trust, scanner->runs, &ret->view);
 }
 
 static int scan_whole(const struct scan *scan)
@@ -236,7 +236,8 @@ int scan_extent(struct scanner *scanner, const struct scan_source *source, struc
 
 /* ---- samples ---- */
 
-/* Adds to the pages to be read all that are there, where a sample of those that were read before differs. */
+/* Adds to the pages to be read all that are there, where a sample of those that were read before
+ * differs. */
 static int sample_add(const struct scan *scan, const struct page_set *there,
 	const struct page_set *known, bool shared, struct page_set *anew)
 {
@@ -276,11 +277,12 @@ static int scan_sampled(const struct scan *scan)
 	return 0;
 }
 
-/* Of what a process shares by fork it has no fingerprints: that would look as if it had just come. */
+/* Of what a process shares by fork it has no fingerprints: that would look as if it had just come.
+ */
 static bool can_be_sampled(const struct scan *scan)
 {
 	return scan->extent->prints &&
-		!(scan->source->skip_fork_shared && !is_empty(&scan->view.shared));
+	       !(scan->source->skip_fork_shared && !is_empty(&scan->view.shared));
 }
 
 int scan_extent_again(

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reads an extent of a process and fingerprints its pages, without ever faulting one in or undoing a fold:
- * the page map says first which pages are there, and which of them are shared.
+ * Reads an extent of a process and fingerprints its pages, without ever faulting one in or undoing
+ * a fold: the page map says first which pages are there, and which of them are shared.
  */
 #ifndef PAGEFOLD_DAEMON_SCAN_H
 #define PAGEFOLD_DAEMON_SCAN_H
@@ -14,21 +14,23 @@
 #include "hypervisor-glue/process.h"
 
 /*
- * A second look at an extent reads so many of its own pages, chosen at random, before anything else. Where k of
- * its 512 have changed, that sees none of them with a probability of about (1 - k/512)^32: 60 % for 8, 12 % for
- * 32, 1 % for 64. What it misses the next visit finds with the same chance again. Shared pages are mostly KSM
- * pages, which do not change as long as they are there, and are read one by one.
+ * A second look at an extent reads so many of its own pages, chosen at random, before anything
+ * else. Where k of its 512 have changed, that sees none of them with a probability of about (1 -
+ * k/512)^32: 60 % for 8, 12 % for 32, 1 % for 64. What it misses the next visit finds with the same
+ * chance again. Shared pages are mostly KSM pages, which do not change as long as they are there,
+ * and are read one by one.
  */
 #define SCAN_SAMPLE_PAGES        32
 #define SCAN_SAMPLE_SHARED_PAGES 4
 
-/* What one scanning thread works with. Several threads read at a time, each with a scanner of its own. */
+/* What one scanning thread works with. Several threads read at a time, each with a scanner of its
+ * own. */
 struct scanner {
 	uint8_t *buffer;       /* a piece of an extent */
 	uint8_t *present;      /* one byte a page of it */
 	struct page_run *runs; /* EXTENT_PAGES of them */
-	uint64_t random;       /* of the samples; begins where the kernel says, for no guest to foresee */
-	uint64_t pages_read;   /* ever */
+	uint64_t random; /* of the samples; begins where the kernel says, for no guest to foresee */
+	uint64_t pages_read; /* ever */
 };
 
 int scanner_init(struct scanner *scanner);
@@ -43,18 +45,19 @@ struct scan_source {
 };
 
 /*
- * Visits one extent and reads all of it: replaces its fingerprints, counts pages read, zeros, and what changed
- * since the visit before. Pages that hold what they held keep their twin state; the others are as new until the
- * index has counted them.
- * skip_fork_shared leaves out pages a process shares with others by fork: they are one frame already,
- * and no twins. It costs a look at the frame flags.
- * -ESRCH: the process ended, the extent is as it was. -ENOMEM, -EPERM, -errno likewise.
+ * Visits one extent and reads all of it: replaces its fingerprints, counts pages read, zeros, and
+ * what changed since the visit before. Pages that hold what they held keep their twin state; the
+ * others are as new until the index has counted them. skip_fork_shared leaves out pages a process
+ * shares with others by fork: they are one frame already, and no twins. It costs a look at the
+ * frame flags. -ESRCH: the process ended, the extent is as it was. -ENOMEM, -EPERM, -errno
+ * likewise.
  */
 int scan_extent(struct scanner *scanner, const struct scan_source *source, struct extent *extent);
 
 /*
- * Visits one that was read before, and takes a sample first: only where that finds a change are its own (or its
- * shared) pages read again. Pages that have come are read, pages that have gone are forgotten in any case.
+ * Visits one that was read before, and takes a sample first: only where that finds a change are its
+ * own (or its shared) pages read again. Pages that have come are read, pages that have gone are
+ * forgotten in any case.
  */
 int scan_extent_again(
 	struct scanner *scanner, const struct scan_source *source, struct extent *extent);

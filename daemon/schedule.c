@@ -5,14 +5,15 @@
 #define BACKOFF_MOST          4u
 #define BACKOFF_MOST_PRESSURE 1u
 
-/* Reclaim begins to be felt long before the last tenth is gone: page cache is dropped that is read again. */
+/* Reclaim begins to be felt long before the last tenth is gone: page cache is dropped that is read
+ * again. */
 #define AVAILABLE_DIVISOR 10
 #define STALLED_PERCENT   5.0
 
 bool schedule_is_pressed(uint64_t total_bytes, uint64_t available_bytes, double stalled_percent)
 {
 	return available_bytes < total_bytes / AVAILABLE_DIVISOR ||
-		stalled_percent >= STALLED_PERCENT;
+	       stalled_percent >= STALLED_PERCENT;
 }
 
 static uint64_t lesser(uint64_t one, uint64_t other)
@@ -35,9 +36,9 @@ uint64_t schedule_settle_ns(const struct schedule *schedule, bool young)
 uint64_t schedule_rest_ns(const struct schedule *schedule, const struct extent *extent, bool young)
 {
 	const unsigned most = schedule->under_pressure ? BACKOFF_MOST_PRESSURE : BACKOFF_MOST;
-	const unsigned steady = extent->restless     ? extent->restless - 1u
-		: young && extent->visits < 2 ? 0
-					      : extent->quiet;
+	const unsigned steady = extent->restless              ? extent->restless - 1u
+				: young && extent->visits < 2 ? 0
+							      : extent->quiet;
 
 	return schedule_interval_ns(schedule, young) << (steady < most ? steady : most);
 }

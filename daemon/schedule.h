@@ -10,30 +10,32 @@
 
 /* What the times depend on. */
 struct schedule {
-	uint64_t interval_ns;     /* scan-interval */
-	uint64_t settle_ns;       /* settle-seconds */
-	bool under_pressure;      /* the host is short of memory: what may fold is looked for sooner */
+	uint64_t interval_ns; /* scan-interval */
+	uint64_t settle_ns;   /* settle-seconds */
+	bool under_pressure;  /* the host is short of memory: what may fold is looked for sooner */
 };
 
-/* A process is young for so long after its start: it boots, and what it will keep is only just being written. */
-#define SCHEDULE_YOUNG_NS   (UINT64_C(120) * 1000000000)
+/* A process is young for so long after its start: it boots, and what it will keep is only just
+ * being written. */
+#define SCHEDULE_YOUNG_NS (UINT64_C(120) * 1000000000)
 /* How often a young one is looked at, where scan-interval is no less. */
 #define SCHEDULE_YOUNG_INTERVAL_NS (UINT64_C(2000) * 1000000)
 
-/* Whether the host is short of memory: less than a tenth of it is available, or tasks wait for it. */
+/* Whether the host is short of memory: less than a tenth of it is available, or tasks wait for it.
+ */
 bool schedule_is_pressed(uint64_t total_bytes, uint64_t available_bytes, double stalled_percent);
 
 /* Of a target that is young, or not. */
 uint64_t schedule_interval_ns(const struct schedule *schedule, bool young);
-/* From the first visit of a promising extent to the second. ksmd takes checksums of its own before it folds: a
- * young target's extents need not wait for settle-seconds on top. */
+/* From the first visit of a promising extent to the second. ksmd takes checksums of its own before
+ * it folds: a young target's extents need not wait for settle-seconds on top. */
 uint64_t schedule_settle_ns(const struct schedule *schedule, bool young);
 
 /*
- * From a visit to the next. What has not changed is read again after 2, 4, 8 and then every 16 intervals; what
- * changes from visit to visit cannot fold and is left alone for as long; what changed once, after one. Under
- * pressure after two intervals at the most. What has been read once is seen again after one where the target is
- * young.
+ * From a visit to the next. What has not changed is read again after 2, 4, 8 and then every 16
+ * intervals; what changes from visit to visit cannot fold and is left alone for as long; what
+ * changed once, after one. Under pressure after two intervals at the most. What has been read once
+ * is seen again after one where the target is young.
  */
 uint64_t schedule_rest_ns(const struct schedule *schedule, const struct extent *extent, bool young);
 

@@ -96,7 +96,7 @@ static bool round_work(void *context, struct scanner *scanner, size_t index)
 
 	extent_visit(round, scanner, visit);
 	return visit->error != -ENOMEM &&
-		!budget_pace(&round->core->budget, round->core->interrupt);
+	       !budget_pace(&round->core->budget, round->core->interrupt);
 }
 
 /* ---- the round: pass thread ---- */
@@ -117,7 +117,7 @@ static enum view_trust target_trust(const struct core *core, const struct target
 static bool target_is_young(const struct target *target)
 {
 	return target->guest.is_vm && target->policy.mode == MODE_MERGE && !target->held &&
-		process_age_ns(&target->guest.process) < SCHEDULE_YOUNG_NS;
+	       process_age_ns(&target->guest.process) < SCHEDULE_YOUNG_NS;
 }
 
 /* With visits NULL only counts them. */
@@ -128,8 +128,7 @@ static size_t visits_collect(const struct core *core, struct visit *visits)
 
 	for (size_t t = 0; t < core->registry.count; t++) {
 		struct target *target = core->registry.targets[t];
-		const enum view_trust trust =
-			visits ? target_trust(core, target) : TRUST_NOTHING;
+		const enum view_trust trust = visits ? target_trust(core, target) : TRUST_NOTHING;
 
 		if (!target->mapped || target->policy.mode == MODE_OFF || target->inherited)
 			continue;
@@ -175,7 +174,8 @@ static struct schedule schedule_now(const struct core *core)
 	};
 }
 
-/* Zero pages need no count: what of them came or went is put right at once. The rest waits for one. */
+/* Zero pages need no count: what of them came or went is put right at once. The rest waits for one.
+ */
 static void visit_book(struct recount *recount, const struct visit *visit, uint64_t now)
 {
 	const struct extent *extent = visit->extent;
@@ -280,8 +280,10 @@ int visit_due(struct core *core)
 	core->hurried = anybody_young(core);
 	if (round.unread)
 		sentences_add(&core->warnings,
-			"memory-max is reached: %llu MiB of guest RAM are not read; raise memory-max "
-			"(6.4 bytes for each 4 KiB page)", (unsigned long long)round.unread * 2);
+			"memory-max is reached: %llu MiB of guest RAM are not read; raise "
+			"memory-max "
+			"(6.4 bytes for each 4 KiB page)",
+			(unsigned long long)round.unread * 2);
 	return error;
 }
 
@@ -299,8 +301,8 @@ void visit_schedule(struct core *core, const struct plan *plan)
 			continue;
 		target = core->registry.targets[entry->vm];
 		extent = &target->guest.map.extents[entry->extent];
-		/* One that keeps changing keeps to the ordinary interval. Appointed once: passes that
-		 * follow each other faster than it settles would put it off for ever. */
+		/* One that keeps changing keeps to the ordinary interval. Appointed once: passes
+		 * that follow each other faster than it settles would put it off for ever. */
 		if (extent->visits < 2 && !extent->settling)
 			extent->due_ns =
 				now + schedule_settle_ns(&schedule, target_is_young(target));
@@ -319,8 +321,8 @@ uint64_t visit_awaited_ns(const struct core *core)
 
 		if (entry->action != PLAN_REVISIT)
 			continue;
-		/* By pid and address: a pass that was interrupted leaves the plan of the one before, whose
-		 * indices nobody has kept up with. */
+		/* By pid and address: a pass that was interrupted leaves the plan of the one
+		 * before, whose indices nobody has kept up with. */
 		target = registry_find(&core->registry, entry->pid);
 		extent = target ? extent_map_find(&target->guest.map, entry->start) : NULL;
 		if (extent && extent->visits < 2 && extent->due_ns < next_ns)

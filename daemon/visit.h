@@ -13,7 +13,8 @@ int visit_due(struct core *core);
 /* After the plan: extents it wants to see again are due after settle-seconds. */
 void visit_schedule(struct core *core, const struct plan *plan);
 
-/* From the start of one pass to the start of the next: scan-interval, or less where somebody young is to be folded. */
+/* From the start of one pass to the start of the next: scan-interval, or less where somebody young
+ * is to be folded. */
 uint64_t visit_interval_ns(const struct core *core);
 
 /* CLOCK_MONOTONIC time of the next visit that a fold waits for; UINT64_MAX: none. */

@@ -81,8 +81,8 @@ static uint64_t random_next(uint64_t *random)
 	return mixed ^ (mixed >> 31);
 }
 
-/* Selection sampling: each page is taken with the chance (still wanted) / (still to come), which leaves every
- * choice of that many pages equally likely, and gives them in ascending order. */
+/* Selection sampling: each page is taken with the chance (still wanted) / (still to come), which
+ * leaves every choice of that many pages equally likely, and gives them in ascending order. */
 struct page_set page_set_sample(const struct page_set *set, unsigned count, uint64_t *random)
 {
 	unsigned left = page_set_count(set);
@@ -91,7 +91,8 @@ struct page_set page_set_sample(const struct page_set *set, unsigned count, uint
 	if (left <= count)
 		return *set;
 	for (unsigned page = page_set_next(set, 0); count; page = page_set_next(set, page + 1)) {
-		/* 32 bits times at most 512 do not overflow, and are unfair by 2^-23 at the most. */
+		/* 32 bits times at most 512 do not overflow, and are unfair by 2^-23 at the most.
+		 */
 		if ((random_next(random) >> 32) * left >> 32 < count) {
 			page_set_add(&sample, page);
 			count--;

@@ -39,9 +39,9 @@ struct page_set page_set_without(const struct page_set *set, const struct page_s
 struct page_set page_set_read(const struct extent_prints *prints);
 
 /*
- * `count` pages of the set, or all of it where it has no more, each as likely as any other. *random is the state
- * of the generator (any number to begin with; who must not be able to foresee the choice takes it from the
- * kernel) and moves on.
+ * `count` pages of the set, or all of it where it has no more, each as likely as any other. *random
+ * is the state of the generator (any number to begin with; who must not be able to foresee the
+ * choice takes it from the kernel) and moves on.
  */
 struct page_set page_set_sample(const struct page_set *set, unsigned count, uint64_t *random);
 

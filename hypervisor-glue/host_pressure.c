@@ -7,7 +7,8 @@
 
 #include "common/cleanup.h"
 
-/* "some avg10=0.12 avg60=..." (Documentation/accounting/psi.rst), always two digits behind the point. */
+/* "some avg10=0.12 avg60=..." (Documentation/accounting/psi.rst), always two digits behind the
+ * point. */
 int host_pressure_parse(const char *text, double *ret_percent)
 {
 	static const char start[] = "some avg10=";

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* /proc/pressure/memory: how much time is lost for want of memory (Linux 4.20, where it is switched on). */
+/* /proc/pressure/memory: how much time is lost for want of memory (Linux 4.20, where it is switched
+ * on). */
 #ifndef PAGEFOLD_GLUE_HOST_PRESSURE_H
 #define PAGEFOLD_GLUE_HOST_PRESSURE_H
 

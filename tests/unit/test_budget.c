@@ -152,7 +152,8 @@ static void test_budget_setting_changes_from_now_on(void **state)
 	budget_init(&budget, 100);
 	budget_charge(&budget, NS_PER_S);
 	budget_set_percent(&budget, 10);
-	assert_in_range(budget_paid_ns(&budget) - clock_monotonic_ns(), 9 * NS_PER_S, 11 * NS_PER_S);
+	assert_in_range(
+		budget_paid_ns(&budget) - clock_monotonic_ns(), 9 * NS_PER_S, 11 * NS_PER_S);
 }
 
 int main(void)
@@ -170,7 +171,8 @@ int main(void)
 			test_budget_is_charged_for_what_others_do, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_budget_keeps_half_a_minute_and_no_more, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_budget_holds_over_five_minutes, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_budget_holds_over_five_minutes, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_budget_setting_changes_from_now_on, setup, teardown),
 	};

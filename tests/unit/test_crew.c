@@ -13,7 +13,8 @@
 #define PIECES 1000u
 
 struct work {
-	unsigned char done[PIECES]; /* each written by one thread: the thread sanitizer would see two */
+	unsigned char
+		done[PIECES]; /* each written by one thread: the thread sanitizer would see two */
 	atomic_uint calls, stop_at;
 	struct scanner *users[CREW_MOST];
 	atomic_uint user_count;
@@ -95,8 +96,14 @@ static void test_crew_is_as_large_as_the_budget_and_the_machine(void **state)
 	static const struct {
 		unsigned percent, cpus, size;
 	} cases[] = {
-		{ 10, 8, 1 }, { 100, 8, 1 }, { 101, 8, 2 }, { 200, 8, 2 }, { 200, 1, 1 },
-		{ 1000, 4, 4 }, { 1000, 64, 10 }, { 10, 0, 1 },
+		{ 10, 8, 1 },
+		{ 100, 8, 1 },
+		{ 101, 8, 2 },
+		{ 200, 8, 2 },
+		{ 200, 1, 1 },
+		{ 1000, 4, 4 },
+		{ 1000, 64, 10 },
+		{ 10, 0, 1 },
 	};
 
 	(void)state;

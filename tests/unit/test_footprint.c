@@ -52,8 +52,8 @@ static void test_footprint_shows_what_a_process_writes_first(void **state)
 	const size_t pages = 64;
 	struct footprint before, after;
 	struct host_root root;
-	char *memory = mmap(NULL, pages * 4096, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *memory = mmap(
+		NULL, pages * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	(void)state;
 	assert_ptr_not_equal(memory, MAP_FAILED);

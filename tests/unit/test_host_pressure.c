@@ -11,7 +11,8 @@ static void test_host_pressure_of_the_last_ten_seconds(void **state)
 		const char *text;
 		int hundredths;
 	} cases[] = {
-		{ "some avg10=0.00 avg60=1.00 avg300=2.00 total=3\nfull avg10=9.99 avg60=0.00\n", 0 },
+		{ "some avg10=0.00 avg60=1.00 avg300=2.00 total=3\nfull avg10=9.99 avg60=0.00\n",
+			0 },
 		{ "some avg10=12.34 avg60=0.00 avg300=0.00 total=0\n", 1234 },
 		{ "some avg10=5.07 ", 507 },
 		{ "some avg10=100.00 ", 10000 },
@@ -29,9 +30,19 @@ static void test_host_pressure_of_the_last_ten_seconds(void **state)
 static void test_host_pressure_hostile_text_is_refused(void **state)
 {
 	static const char *const texts[] = {
-		"", "some", "some avg10=", "some avg10=1", "some avg10=1.", "some avg10=1.2",
-		"some avg10=1.234", "some avg10=-1.00", "some avg10=1.-2", "some avg10= 1.00",
-		"some avg10=101.00", "some avg10=99999999999999999999.00", "full avg10=1.00",
+		"",
+		"some",
+		"some avg10=",
+		"some avg10=1",
+		"some avg10=1.",
+		"some avg10=1.2",
+		"some avg10=1.234",
+		"some avg10=-1.00",
+		"some avg10=1.-2",
+		"some avg10= 1.00",
+		"some avg10=101.00",
+		"some avg10=99999999999999999999.00",
+		"full avg10=1.00",
 	};
 
 	(void)state;

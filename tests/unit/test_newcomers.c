@@ -82,8 +82,9 @@ static void test_newcomers_other_processes_are_none(void **state)
 
 static void test_newcomers_last_pid_is_the_last_number(void **state)
 {
-	static const char *const hostile[] = { "", "\n", "12", "0.1 0.2 0.3 1/2 x", "0.1 0.2 0.3 1/2 ",
-		"0.1 0.2 0.3 1/2 99999999999999999999999999", "0.1 0.2 0.3 1/2 -4" };
+	static const char *const hostile[] = { "", "\n", "12", "0.1 0.2 0.3 1/2 x",
+		"0.1 0.2 0.3 1/2 ", "0.1 0.2 0.3 1/2 99999999999999999999999999",
+		"0.1 0.2 0.3 1/2 -4" };
 	uint64_t pid = 7;
 
 	(void)state;
