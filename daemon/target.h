@@ -51,6 +51,7 @@ struct target {
 	/* as of this pass */
 	bool present;   /* found by discovery */
 	bool mapped;    /* its address space could be read */
+	bool young;     /* boots, and is to be folded */
 	enum vm_state state;
 	char *reason;   /* for state; NULL: nothing to say */
 	char *trouble;  /* what went wrong with it in this pass; NULL: nothing */

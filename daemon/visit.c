@@ -116,38 +116,60 @@ static enum view_trust target_trust(const struct core *core, const struct target
 /* Boots, and is to be folded. */
 static bool target_is_young(const struct target *target)
 {
-	return target->guest.is_vm && target->policy.mode == MODE_MERGE && !target->held &&
-	       process_age_ns(&target->guest.process) < SCHEDULE_YOUNG_NS;
+	return target->mapped && target->guest.is_vm && target->policy.mode == MODE_MERGE &&
+	       !target->held && process_age_ns(&target->guest.process) < SCHEDULE_YOUNG_NS;
+}
+
+static void youth_judge(struct core *core)
+{
+	core->hurried = false;
+	for (size_t i = 0; i < core->registry.count; i++) {
+		struct target *target = core->registry.targets[i];
+
+		target->young = target_is_young(target);
+		core->hurried = core->hurried || target->young;
+	}
 }
 
 /* With visits NULL only counts them. */
-static size_t visits_collect(const struct core *core, struct visit *visits)
+static size_t target_collect(
+	const struct core *core, struct target *target, uint64_t now, struct visit *visits)
 {
-	const uint64_t now = clock_monotonic_ns();
+	const enum view_trust trust = visits ? target_trust(core, target) : TRUST_NOTHING;
 	size_t count = 0;
 
-	for (size_t t = 0; t < core->registry.count; t++) {
-		struct target *target = core->registry.targets[t];
-		const enum view_trust trust = visits ? target_trust(core, target) : TRUST_NOTHING;
+	for (size_t e = 0; e < target->guest.map.count; e++) {
+		struct extent *extent = &target->guest.map.extents[e];
 
-		if (!target->mapped || target->policy.mode == MODE_OFF || target->inherited)
+		if (extent->due_ns > now)
 			continue;
-		for (size_t e = 0; e < target->guest.map.count; e++) {
-			struct extent *extent = &target->guest.map.extents[e];
-
-			if (extent->due_ns > now)
-				continue;
-			if (visits)
-				visits[count] = (struct visit){
-					.target = target,
-					.extent = extent,
-					.trust = trust,
-					.pages_before = extent->pages_read,
-					.zeros_before = extent->zeros,
-				};
-			count++;
-		}
+		if (visits)
+			visits[count] = (struct visit){
+				.target = target,
+				.extent = extent,
+				.trust = trust,
+				.pages_before = extent->pages_read,
+				.zeros_before = extent->zeros,
+			};
+		count++;
 	}
+	return count;
+}
+
+/* The young come first: they are what somebody waits for. */
+static size_t visits_collect(const struct core *core, uint64_t now, struct visit *visits)
+{
+	size_t count = 0;
+
+	for (int old = 0; old <= 1; old++)
+		for (size_t t = 0; t < core->registry.count; t++) {
+			struct target *target = core->registry.targets[t];
+
+			if (!target->mapped || target->policy.mode == MODE_OFF ||
+				target->inherited || target->young != !old)
+				continue;
+			count += target_collect(core, target, now, visits ? visits + count : NULL);
+		}
 	return count;
 }
 
@@ -201,8 +223,6 @@ static int visits_take(struct round *round)
 	struct core *core = round->core;
 	const struct schedule schedule = schedule_now(core);
 	const uint64_t now = clock_monotonic_ns();
-	const struct target *last = NULL;
-	bool young = false;
 	int error = 0;
 
 	recount_begin(&core->recount);
@@ -218,13 +238,9 @@ static int visits_take(struct round *round)
 		if (!visit->done)
 			continue;
 		visit_book(&core->recount, visit, now);
-		if (visit->target != last) {
-			last = visit->target;
-			young = target_is_young(last);
-		}
 		core->settled = core->settled || extent->settling;
 		extent->settling = false;
-		extent->due_ns = now + schedule_rest_ns(&schedule, extent, young);
+		extent->due_ns = now + schedule_rest_ns(&schedule, extent, visit->target->young);
 	}
 	return error;
 }
@@ -236,14 +252,6 @@ static uint64_t pages_read(const struct crew *crew)
 	for (unsigned i = 0; i < crew->count; i++)
 		pages += crew->scanners[i].pages_read;
 	return pages;
-}
-
-static bool anybody_young(const struct core *core)
-{
-	for (size_t i = 0; i < core->registry.count; i++)
-		if (core->registry.targets[i]->mapped && target_is_young(core->registry.targets[i]))
-			return true;
-	return false;
 }
 
 /* What the rings and the helper computed since the round before. */
@@ -262,14 +270,18 @@ int visit_due(struct core *core)
 {
 	const uint64_t limit = memory_limit_bytes(core), used = prints_bytes(core);
 	const uint64_t started_ns = clock_monotonic_ns(), read_before = pages_read(&core->crew);
-	struct round round = { .core = core, .count = visits_collect(core, NULL) };
-	_cleanup_free_ struct visit *visits = calloc(round.count + 1, sizeof(*visits));
+	struct round round = { .core = core };
+	_cleanup_free_ struct visit *visits = NULL;
 	int error;
 
+	/* Who is young, and what is due: both as of this moment, or what is counted would not be
+	 * what is collected. */
+	youth_judge(core);
+	visits = calloc(visits_collect(core, started_ns, NULL) + 1, sizeof(*visits));
 	if (!visits)
 		return -ENOMEM;
 	round.visits = visits;
-	round.count = visits_collect(core, visits);
+	round.count = visits_collect(core, started_ns, visits);
 	atomic_init(&round.room, limit > used ? (limit - used) / sizeof(struct extent_prints) : 0);
 	hooks_charge(core);
 	crew_run(&core->crew, crew_size(core->config.cpu_percent, crew_cpus()), round.count,
@@ -277,7 +289,6 @@ int visit_due(struct core *core)
 	error = visits_take(&round);
 	core->pass_pages = pages_read(&core->crew) - read_before;
 	core->pass_scan_ns = clock_monotonic_ns() - started_ns;
-	core->hurried = anybody_young(core);
 	if (round.unread)
 		sentences_add(&core->warnings,
 			"memory-max is reached: %llu MiB of guest RAM are not read; raise "
@@ -304,8 +315,7 @@ void visit_schedule(struct core *core, const struct plan *plan)
 		/* One that keeps changing keeps to the ordinary interval. Appointed once: passes
 		 * that follow each other faster than it settles would put it off for ever. */
 		if (extent->visits < 2 && !extent->settling)
-			extent->due_ns =
-				now + schedule_settle_ns(&schedule, target_is_young(target));
+			extent->due_ns = now + schedule_settle_ns(&schedule, target->young);
 		extent->settling = true;
 	}
 }
@@ -337,5 +347,5 @@ uint64_t visit_interval_ns(const struct core *core)
 		.interval_ns = core->config.scan_interval_s * NS_PER_S,
 	};
 
-	return schedule_interval_ns(&schedule, anybody_young(core));
+	return schedule_interval_ns(&schedule, core->hurried && !core->paused);
 }
