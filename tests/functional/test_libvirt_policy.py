@@ -18,7 +18,11 @@ SOON = 1.0
 
 @contextlib.contextmanager
 def pagefoldd(libvirtd, **config):
-    with scene.pagefoldd(config={**CONFIG, "libvirt-uri": libvirtd.uri, **config}) as daemon:
+    # default-mode holds for the domains, not for other virtual machines of this host.
+    ours = "".join(f"[target {domain.name}]\nmatch = vm:{domain.uuid}\n" for domain in libvirtd.domains)
+    policies = {"domains.conf": f"{ours}[target others]\nmatch = vm:*\nmode = off\n"}
+    with scene.pagefoldd(config={**CONFIG, "libvirt-uri": libvirtd.uri, **config},
+                         policies=policies) as daemon:
         yield daemon
 
 
