@@ -7,6 +7,7 @@
 
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "daemon/arrival.h"
 #include "daemon/burst.h"
 #include "daemon/fold.h"
 #include "daemon/foreign.h"
@@ -28,9 +29,23 @@
 
 /* ---- who stands in the way ---- */
 
+/* It may be asked for, and is left alone until it runs here. */
+static bool stranger_arrives(const struct core *core, const struct stranger *stranger)
+{
+	const struct target *target = registry_find(&core->registry, stranger->pid);
+
+	return target && arrival_text(target);
+}
+
 static void stranger_report(struct core *core, const struct stranger *stranger)
 {
-	if (stranger->asked_for)
+	if (stranger_arrives(core, stranger))
+		sentences_add(&core->blocked_by,
+			"%s (pid %d) arrives by migration, or is being restored, with mergeable memory: "
+			"nothing is folded until it runs (it would not be waited for with -machine "
+			"mem-merge=off, libvirt: <memoryBacking><nosharepages/></memoryBacking>)",
+			stranger->name, (int)stranger->pid);
+	else if (stranger->asked_for)
 		sentences_add(&core->blocked_by,
 			"%s (pid %d) was started with all of its memory mergeable, and pagefold cannot "
 			"take that back: start it with -machine mem-merge=off (libvirt: "
@@ -59,7 +74,8 @@ static void strangers_take_over(
 	for (size_t i = 0; i < count; i++) {
 		_cleanup_free_ char *reason = NULL;
 
-		if (strangers[i].merge_any || strangers[i].asked_for)
+		if (strangers[i].merge_any || strangers[i].asked_for ||
+			stranger_arrives(core, &strangers[i]))
 			continue;
 		if (takeover_stranger(core, &strangers[i], &reason) < 0)
 			sentences_add(&core->warnings, "take-over of %s (pid %d) failed: %s",
@@ -89,6 +105,29 @@ static int strangers_report(struct core *core, bool take_over, size_t *ret_count
 	return 0;
 }
 
+/*
+ * QEMU has the kernel report each first write to a page while it takes a snapshot in the background, through
+ * a bit in the page table that is lost where KSM replaces the page (replace_page() in mm/ksm.c): the snapshot
+ * would hold what was written after it. So ksmd does not run meanwhile.
+ */
+static bool watched_report(struct core *core)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < core->registry.count; i++) {
+		const struct target *target = core->registry.targets[i];
+
+		if (!target_is_watched(&core->root, target))
+			continue;
+		sentences_add(&core->blocked_by,
+			"%s (pid %d) is folded, and a snapshot of it is being taken in the background "
+			"(userfaultfd): nothing is folded until that is done",
+			target_name(target), (int)target_pid(target));
+		any = true;
+	}
+	return any;
+}
+
 static bool anybody_wants_folds(const struct core *core)
 {
 	for (size_t i = 0; i < core->registry.count; i++)
@@ -110,6 +149,8 @@ bool apply_way_is_clear(struct core *core)
 		sentences_add(&core->blocked_by, "%s", core->driver.reason);
 		return false;
 	}
+	if (watched_report(core))
+		return false;
 	error = takeover_clean_active(core);
 	if (!error)
 		error = strangers_report(core, core->config.take_over, &strangers);
@@ -244,7 +285,8 @@ static int apply_folds(struct core *core, void (*before_burst)(void *arg), void 
 	if (result.end == BURST_STRANGER || result.end == BURST_TIMEOUT)
 		sentences_add(&core->warnings, "the last burst was %s", burst_end_text(result.end));
 	/* What a burst that was cut short did not get to stays marked for the next one. */
-	if (result.end == BURST_INTERRUPTED || result.end == BURST_STRANGER) {
+	if (result.end == BURST_INTERRUPTED || result.end == BURST_STRANGER ||
+		result.end == BURST_WATCHED) {
 		active_map(core);
 		return 0;
 	}

@@ -56,6 +56,8 @@ const char *burst_end_text(enum burst_end end)
 		return "interrupted";
 	case BURST_STRANGER:
 		return "stopped: memory of somebody else became mergeable";
+	case BURST_WATCHED:
+		return "stopped: a snapshot of a folded VM began in the background (userfaultfd)";
 	case BURST_TIMEOUT:
 		return "stopped: it took too long";
 	}
@@ -229,6 +231,14 @@ static bool strangers_came(const struct core *core)
 	return count > 0;
 }
 
+static bool anybody_watched(const struct core *core)
+{
+	for (size_t i = 0; i < core->registry.count; i++)
+		if (target_is_watched(&core->root, core->registry.targets[i]))
+			return true;
+	return false;
+}
+
 /* At the end of each of ksmd's full scans. True: it was the last one worth waiting for. */
 static bool scan_judge(struct burst *burst, int64_t pss_now)
 {
@@ -264,6 +274,9 @@ static bool burst_judge(struct burst *burst, enum burst_end *ret_end)
 
 	*ret_end = BURST_STRANGER;
 	if (strangers_came(burst->core))
+		return true;
+	*ret_end = BURST_WATCHED;
+	if (anybody_watched(burst->core))
 		return true;
 	*ret_end = BURST_DONE;
 	if (!anybody_left(burst->core))

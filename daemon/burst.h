@@ -14,6 +14,7 @@ enum burst_end {
 	BURST_DONE,        /* what was expected came, or nothing more comes */
 	BURST_INTERRUPTED, /* pause, release or stop */
 	BURST_STRANGER,    /* somebody else's memory became mergeable */
+	BURST_WATCHED,     /* userfaultfd began to watch memory that is marked */
 	BURST_TIMEOUT,
 };
 

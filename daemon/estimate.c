@@ -63,7 +63,8 @@ static int guest_scan_all(
 	int error = guest_map(root, guest);
 
 	for (size_t i = 0; !error && i < guest->map.count; i++)
-		error = scan_extent(scanner, &source, &guest->map.extents[i]);
+		if (!guest->map.extents[i].watched)
+			error = scan_extent(scanner, &source, &guest->map.extents[i]);
 	return error;
 }
 

@@ -4,12 +4,18 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* What is watched with userfaultfd will be mergeable again, and may be marked already. */
+static bool range_is_wanted(const struct ram_range *range)
+{
+	return range->verdict == RAM_MERGEABLE || range->verdict == RAM_UFFD;
+}
+
 static size_t slot_count(const struct ram_range *ranges, size_t range_count)
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < range_count; i++)
-		if (ranges[i].verdict == RAM_MERGEABLE)
+		if (range_is_wanted(&ranges[i]))
 			count += (size_t)((ranges[i].end - 1) / EXTENT_BYTES -
 				ranges[i].start / EXTENT_BYTES + 1);
 	return count;
@@ -23,7 +29,11 @@ static size_t range_cut(const struct ram_range *range, struct extent *out)
 		const uint64_t slot_end = (start / EXTENT_BYTES + 1) * EXTENT_BYTES;
 		const uint64_t end = slot_end < range->end ? slot_end : range->end;
 
-		out[count++] = (struct extent){ .start = start, .end = end };
+		out[count++] = (struct extent){
+			.start = start,
+			.end = end,
+			.watched = range->verdict == RAM_UFFD,
+		};
 		start = end;
 	}
 	return count;
@@ -52,12 +62,15 @@ static void extents_carry_over(struct extent_map *old, struct extent *new, size_
 	size_t i = 0;
 
 	for (size_t n = 0; n < new_count; n++) {
+		const bool watched = new[n].watched;
+
 		while (i < old->count && old->extents[i].start < new[n].start)
 			extent_forget(&old->extents[i++]);
 		if (i == old->count || old->extents[i].start != new[n].start ||
 			old->extents[i].end != new[n].end)
 			continue;
 		new[n] = old->extents[i++];
+		new[n].watched = watched;
 	}
 	while (i < old->count)
 		extent_forget(&old->extents[i++]);
@@ -73,7 +86,7 @@ int extent_map_update(
 	if (!extents)
 		return -ENOMEM;
 	for (size_t i = 0; i < range_count; i++)
-		if (ranges[i].verdict == RAM_MERGEABLE)
+		if (range_is_wanted(&ranges[i]))
 			count += range_cut(&ranges[i], extents + count);
 	extents_carry_over(map, extents, count);
 	free(map->extents);

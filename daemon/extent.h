@@ -36,6 +36,7 @@ struct extent {
 	bool huge;            /* mapped by a huge page when last read */
 	bool was_huge;        /* it was when it was marked */
 	bool marked;          /* by us, and recorded */
+	bool watched;         /* registered with userfaultfd, for now: kept in mind, and left alone */
 	bool out_of_reach;    /* the hook that advises the whole does not get at it */
 	bool settling;        /* its second visit is appointed */
 	bool fresh;           /* marked since the last trim: what of it folded is not known yet */
@@ -72,7 +73,7 @@ static inline uint16_t extent_folds(const struct extent *extent)
 void extent_unmark(struct extent *extent);
 
 /*
- * Cuts the mergeable ranges into extents. What was known about an extent with the same bounds is
+ * Cuts the mergeable ranges into extents, and those that userfaultfd watches for now. What was known about an extent with the same bounds is
  * carried over; what is no longer mapped is forgotten, its fingerprints freed. 0 or -ENOMEM (the old
  * map stays).
  */

@@ -159,6 +159,21 @@ int guest_map(const struct host_root *root, struct guest *guest)
 	return 0;
 }
 
+bool guest_is_watched(const struct host_root *root, const struct guest *guest)
+{
+	struct smaps_list smaps;
+	bool watched = false;
+
+	/* Costs a readlink for each of its descriptors; only who has such a one is looked at closely. */
+	if (process_find_descriptor(root, guest->process.id.pid, "anon_inode:[userfaultfd]") < 0 ||
+		smaps_read(root, guest->process.id.pid, &smaps) < 0)
+		return false;
+	for (size_t i = 0; !watched && i < smaps.count; i++)
+		watched = smaps.vmas[i].flags & VMA_MERGEABLE && smaps.vmas[i].flags & VMA_UFFD;
+	smaps_list_done(&smaps);
+	return watched;
+}
+
 int guest_pss_read(const struct host_root *root, const struct guest *guest, uint64_t *ret_bytes)
 {
 	uint64_t bytes;

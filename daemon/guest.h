@@ -40,6 +40,9 @@ void guest_done(struct guest *guest);
 /* Looks at the address space anew; extents keep what was known of them. 0, -ESRCH, -errno. */
 int guest_map(const struct host_root *root, struct guest *guest);
 
+/* Whether userfaultfd watches some of its mergeable memory, at this moment. */
+bool guest_is_watched(const struct host_root *root, const struct guest *guest);
+
 /* The proportional share of all of the process's memory: what a burst polls. 0, -ESRCH, -errno. */
 int guest_pss_read(const struct host_root *root, const struct guest *guest, uint64_t *ret_bytes);
 

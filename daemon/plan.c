@@ -92,7 +92,7 @@ static int extent_gain(const struct extent *extent, struct twin_extent counts)
 static bool extent_stands(
 	const struct plan_vm *vm, const struct extent *extent, struct twin_extent counts)
 {
-	if (!vm->fold || !extent->prints)
+	if (!vm->fold || !extent->prints || extent->watched)
 		return false;
 	if (extent->marked)
 		return true;

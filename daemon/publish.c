@@ -95,6 +95,15 @@ static void state_of_observed(struct target *target)
 			"mode = observe: what is folded stays, nothing new is folded");
 }
 
+/* Nothing of it can be merged, for now at least. */
+static bool is_out_of_reach(const struct extent_map *map)
+{
+	for (size_t i = 0; i < map->count; i++)
+		if (!map->extents[i].watched)
+			return false;
+	return true;
+}
+
 static void target_judge(const struct core *core, struct target *target)
 {
 	const char *arrival = arrival_text(target);
@@ -106,7 +115,8 @@ static void target_judge(const struct core *core, struct target *target)
 			"released by the operator; pagefold set or a change of its policy ends that");
 	else if (arrival)
 		state_set(target, target->policy.mode == MODE_MERGE ? VM_WAITING : VM_OBSERVED, arrival);
-	else if (target->mapped && target->guest.ram_bytes && !target->guest.map.count)
+	else if (target->mapped && target->guest.ram_bytes && !target->marked_extents &&
+		is_out_of_reach(&target->guest.map))
 		state_set(target, VM_INELIGIBLE, NULL);
 	else if (target->policy.mode == MODE_MERGE)
 		state_of_wanted(core, target);

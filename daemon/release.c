@@ -209,6 +209,11 @@ int release_target(
 	*ret_reason = NULL;
 	if (!target_has_marks(target))
 		return 0;
+	if (target_is_watched(&core->root, target)) {
+		text_set(ret_reason, "a snapshot of it is being taken in the background (userfaultfd): "
+				     "try again when that is done");
+		return -EBUSY;
+	}
 	error = means_attach_to_release(core, target);
 	if (error) {
 		means_explain(core, target, error, ret_reason);

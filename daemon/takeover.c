@@ -7,6 +7,7 @@
 
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "daemon/arrival.h"
 #include "daemon/log.h"
 #include "daemon/means.h"
 #include "daemon/release.h"
@@ -331,6 +332,10 @@ static int takeover_run(struct takeover *takeover, char **ret_reason)
 	const pid_t pid = target_pid(takeover->target);
 	int error;
 
+	if (!arrival_is_over(takeover->core, takeover->target)) {
+		text_set(ret_reason, "%s", arrival_text(takeover->target));
+		return -EAGAIN;
+	}
 	if (clock_monotonic_ns() < takeover->target->takeover_retry_ns) {
 		text_set(ret_reason, "%s", takeover_why(takeover));
 		return -EBUSY;

@@ -155,6 +155,11 @@ bool target_has_marks(const struct target *target)
 	return false;
 }
 
+bool target_is_watched(const struct host_root *root, const struct target *target)
+{
+	return target_has_marks(target) && guest_is_watched(root, &target->guest);
+}
+
 bool target_wants_folds(const struct target *target, const char *active_group)
 {
 	return target->mapped && !target->held && target->policy.mode == MODE_MERGE &&

@@ -82,6 +82,8 @@ bool target_wants_folds(const struct target *target, const char *active_group);
 
 /* Some extent is marked by us. */
 bool target_has_marks(const struct target *target);
+/* And userfaultfd watches such memory of it, at this moment. */
+bool target_is_watched(const struct host_root *root, const struct target *target);
 /* So many are. */
 size_t target_marks(const struct target *target);
 /* After its address space was mapped anew: takes the mark from extents whose memory shows none. It is other

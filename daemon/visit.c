@@ -141,7 +141,7 @@ static size_t target_collect(
 	for (size_t e = 0; e < target->guest.map.count; e++) {
 		struct extent *extent = &target->guest.map.extents[e];
 
-		if (extent->due_ns > now)
+		if (extent->due_ns > now || extent->watched)
 			continue;
 		if (visits)
 			visits[count] = (struct visit){

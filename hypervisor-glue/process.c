@@ -230,6 +230,37 @@ int process_list(const struct host_root *root, pid_t **ret_pids, size_t *ret_cou
 	return 0;
 }
 
+int process_find_descriptor(const struct host_root *root, pid_t pid, const char *shown)
+{
+	_cleanup_closedir_ DIR *directory = NULL;
+	_cleanup_close_ int fd = -1;
+	const struct dirent *entry;
+	int found = -ENOENT;
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "%d/fd", pid);
+	fd = openat(root->proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return host_root_process_error(root, pid, -errno);
+	directory = fdopendir(fd);
+	if (!directory)
+		return -errno;
+	(void)steal_fd(&fd);
+	while ((entry = readdir(directory))) {
+		char target[64];
+		uint64_t number;
+		const ssize_t length =
+			readlinkat(dirfd(directory), entry->d_name, target, sizeof(target));
+
+		if (length != (ssize_t)strlen(shown) || memcmp(target, shown, (size_t)length) != 0 ||
+			number_parse_u64(entry->d_name, 10, &number) < 0 || number > INT_MAX)
+			continue;
+		if (found < 0 || (int)number < found)
+			found = (int)number;
+	}
+	return found;
+}
+
 int process_exe_read(const struct host_root *root, pid_t pid, char **ret_path)
 {
 	const size_t suffix = strlen(DELETED_SUFFIX);

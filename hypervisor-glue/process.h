@@ -54,6 +54,9 @@ uint64_t process_age_ns(const struct process *process);
 /* Every pid in /proc, ascending, in memory the caller frees. */
 int process_list(const struct host_root *root, pid_t **ret_pids, size_t *ret_count);
 
+/* Its lowest descriptor that /proc/PID/fd shows as that text; -ENOENT: it has none, -ESRCH, -errno. */
+int process_find_descriptor(const struct host_root *root, pid_t pid, const char *shown);
+
 /* The executable's path without " (deleted)"; the caller frees it. */
 int process_exe_read(const struct host_root *root, pid_t pid, char **ret_path);
 

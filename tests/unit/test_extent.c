@@ -77,6 +77,8 @@ static void test_extent_what_never_merges_is_left_out(void **state)
 {
 	(void)state;
 	for (int verdict = RAM_MERGEABLE + 1; verdict < RAM_VERDICT_COUNT; verdict++) {
+		if (verdict == RAM_UFFD)
+			continue;
 		const struct ram_range ranges[] = {
 			{ BASE, BASE + SLOT, (enum ram_verdict)verdict },
 			{ BASE + SLOT, BASE + 2 * SLOT, RAM_MERGEABLE },
@@ -88,6 +90,28 @@ static void test_extent_what_never_merges_is_left_out(void **state)
 		assert_extent(&map, 0, BASE + SLOT, BASE + 2 * SLOT);
 		extent_map_done(&map);
 	}
+}
+
+static void test_extent_keeps_its_mark_while_userfaultfd_watches_it(void **state)
+{
+	struct ram_range ranges[] = {
+		{ BASE, BASE + SLOT, RAM_MERGEABLE },
+		{ BASE + SLOT, BASE + 2 * SLOT, RAM_UFFD },
+	};
+	struct extent_map map = { 0 };
+
+	(void)state;
+	map_ranges(&map, ranges, ARRAY_SIZE(ranges));
+	assert_int_equal(map.count, 2);
+	assert_false(map.extents[0].watched);
+	assert_true(map.extents[1].watched);
+	map.extents[0].marked = true;
+	ranges[0].verdict = RAM_UFFD;
+	ranges[1].verdict = RAM_MERGEABLE;
+	assert_int_equal(extent_map_update(&map, ranges, ARRAY_SIZE(ranges)), 0);
+	assert_true(map.extents[0].marked && map.extents[0].watched);
+	assert_true(!map.extents[1].marked && !map.extents[1].watched);
+	extent_map_done(&map);
 }
 
 static void test_extent_no_range_is_an_empty_map(void **state)
@@ -232,6 +256,7 @@ int main(void)
 		cmocka_unit_test(test_extent_ends_of_a_range_are_parts_of_slots),
 		cmocka_unit_test(test_extent_two_ranges_in_one_slot_are_two_extents),
 		cmocka_unit_test(test_extent_what_never_merges_is_left_out),
+		cmocka_unit_test(test_extent_keeps_its_mark_while_userfaultfd_watches_it),
 		cmocka_unit_test(test_extent_no_range_is_an_empty_map),
 		cmocka_unit_test(test_extent_find_knows_every_border),
 		cmocka_unit_test(test_extent_update_carries_over_what_has_the_same_bounds),

@@ -115,13 +115,38 @@ static void test_guest_map_sums_up_the_ram_by_verdict(void **state)
 	fake_host_add_qemu(&world->fake, world->child.pid, "web1");
 	open_guest(world);
 	map(world, vmas, ARRAY_SIZE(vmas));
-	assert_int_equal(world->guest.map.count, 2);
+	assert_int_equal(world->guest.map.count, 3);
+	assert_true(world->guest.map.extents[2].watched);
 	assert_int_equal(world->guest.ram_bytes, 3 * RESERVED_EXTENT);
 	assert_int_equal(world->guest.verdict_bytes[RAM_MERGEABLE], 2 * RESERVED_EXTENT);
 	assert_int_equal(world->guest.verdict_bytes[RAM_UFFD], RESERVED_EXTENT);
 	assert_int_equal(world->guest.rss_bytes, 4096 << 10);
 	assert_int_equal(world->guest.pss_bytes, 3072 << 10);
 	assert_int_equal(world->guest.ksm_bytes, 512 << 10);
+}
+
+static void test_guest_is_watched_where_userfaultfd_has_its_marked_memory(void **state)
+{
+	struct world *world = *state;
+	struct fake_vma vma =
+		fake_vma_of(&world->memory, 0, RESERVED_EXTENT, "rd wr mr mw me nh mg uw");
+	char path[64];
+
+	fake_host_add_qemu(&world->fake, world->child.pid, "web1");
+	open_guest(world);
+	map(world, &vma, 1);
+	assert_true(world->guest.map.extents[0].watched);
+	/* Nobody who has not opened one registers anything with it. */
+	assert_false(guest_is_watched(&world->fake.root, &world->guest));
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd/7", (int)world->child.pid);
+	fake_root_link(&world->fake, path, "anon_inode:[userfaultfd]");
+	assert_true(guest_is_watched(&world->fake.root, &world->guest));
+	vma.flags = "rd wr mr mw me nh mg";
+	map(world, &vma, 1);
+	assert_false(guest_is_watched(&world->fake.root, &world->guest));
+	vma.flags = "rd wr mr mw me hg um";
+	map(world, &vma, 1);
+	assert_false(guest_is_watched(&world->fake.root, &world->guest));
 }
 
 static void test_guest_map_again_keeps_what_is_known_and_forgets_what_is_gone(void **state)
@@ -205,6 +230,7 @@ int main(void)
 		GUEST_TEST(test_guest_open_names_a_plain_process_by_its_comm),
 		GUEST_TEST(test_guest_open_of_nobody_is_refused),
 		GUEST_TEST(test_guest_map_sums_up_the_ram_by_verdict),
+		GUEST_TEST(test_guest_is_watched_where_userfaultfd_has_its_marked_memory),
 		GUEST_TEST(test_guest_map_again_keeps_what_is_known_and_forgets_what_is_gone),
 		GUEST_TEST(test_guest_map_that_fails_changes_nothing),
 		GUEST_TEST(test_guest_pss_is_that_of_a_process_that_lives),
