@@ -3,8 +3,7 @@
  * Which extents are worth folding. Pure: counts, policies and limits in, a printable list out; no
  * system call, no clock. The same plan is what `pagefold plan` shows and what a pass carries out.
  *
- * What an extent gains depends on its partners being marked too. So: take every extent that passes the
- * threshold, count twins among those alone, drop what fell below, and repeat until nothing falls.
+ * Which extents those are is draft.h's; what is to be done about each of them now, within the limits, is told here.
  */
 #ifndef PAGEFOLD_DAEMON_PLAN_H
 #define PAGEFOLD_DAEMON_PLAN_H
@@ -58,9 +57,6 @@ struct plan {
 	uint64_t fold_pages;  /* what the PLAN_FOLD entries are predicted to fold */
 	uint64_t saved_pages; /* what is predicted to come back by it: a page of each content stays */
 };
-
-/* How many twins and zero pages a whole extent must have before folding it pays. */
-unsigned plan_threshold_pages(enum policy_hugepages hugepages);
 
 /*
  * pass is the number of the pass (extents that disappointed before are left out in most of them).

@@ -113,12 +113,15 @@ static void test_plan_folds_what_reaches_the_threshold(void **state)
 	} cases[] = {
 		{ HUGEPAGES_BALANCE, true, 63, false },
 		{ HUGEPAGES_BALANCE, true, 64, true },
-		{ HUGEPAGES_BALANCE, false, 64, true },
+		{ HUGEPAGES_BALANCE, false, 15, false },
+		{ HUGEPAGES_BALANCE, false, 16, true },
 		{ HUGEPAGES_FOLD, true, 7, false },
 		{ HUGEPAGES_FOLD, true, 8, true },
 		{ HUGEPAGES_KEEP, true, 400, false },
-		{ HUGEPAGES_KEEP, false, 64, true },
-		{ HUGEPAGES_KEEP, false, 63, false },
+		{ HUGEPAGES_FOLD, false, 7, false },
+		{ HUGEPAGES_FOLD, false, 8, true },
+		{ HUGEPAGES_KEEP, false, 16, true },
+		{ HUGEPAGES_KEEP, false, 15, false },
 	};
 
 	(void)state;
@@ -134,8 +137,6 @@ static void test_plan_folds_what_reaches_the_threshold(void **state)
 		extent_map_done(&vms.maps[0]);
 		extent_map_done(&vms.maps[1]);
 	}
-	assert_int_equal(plan_threshold_pages(HUGEPAGES_BALANCE), 64);
-	assert_int_equal(plan_threshold_pages(HUGEPAGES_FOLD), 8);
 }
 
 static void test_plan_predicts_that_one_page_of_each_content_stays(void **state)
@@ -223,9 +224,9 @@ static void test_plan_part_of_an_extent_needs_its_share(void **state)
 	extent = extent_of(vms, 0, 0);
 	extent->prints = extent_prints_new();
 	extent->visits = 2;
-	made_pages(extent, 0, 31, 0);
+	made_pages(extent, 0, 7, 0);
 	assert_int_equal(entries_of(vms), 0);
-	made_pages(extent, 0, 32, 0);
+	made_pages(extent, 0, 8, 0);
 	assert_int_equal(entries_of(vms), 1);
 }
 
@@ -382,6 +383,26 @@ static void test_plan_keeps_within_the_room_for_mappings(void **state)
 	vms->vms[0].vma_room = 1;
 	extent_of(vms, 0, 1)->marked = extent_of(vms, 0, 4)->marked = true;
 	assert_int_equal(entries_of(vms), 2);
+}
+
+static void test_plan_gives_the_room_for_mappings_to_the_best(void **state)
+{
+	static const unsigned pages[] = { 100, 300, 100, 200, 512, 100 };
+	struct vms *vms = *state;
+	struct plan plan;
+
+	(void)add_vm(vms, ARRAY_SIZE(pages));
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++)
+		made_pages(extent_of(vms, 0, i), 0, pages[i], 0);
+	vms->vms[0].vma_room = 4 * PLAN_VMAS_PER_EXTENT + 1;
+	plan = make(vms);
+	assert_int_equal(plan.count, 4);
+	assert_int_equal(plan.entries[0].extent, 0);
+	assert_int_equal(plan.entries[1].extent, 1);
+	assert_int_equal(plan.entries[2].extent, 3);
+	assert_int_equal(plan.entries[3].extent, 4);
+	assert_int_equal(plan.fold_pages, 100 + 300 + 200 + 512);
+	plan_done(&plan);
 }
 
 /* ---- release ---- */
@@ -559,6 +580,7 @@ int main(void)
 		PLAN_TEST(test_plan_leaves_disappointments_out_of_most_passes),
 		PLAN_TEST(test_plan_pages_that_are_folded_already_are_no_gain),
 		PLAN_TEST(test_plan_keeps_within_the_room_for_mappings),
+		PLAN_TEST(test_plan_gives_the_room_for_mappings_to_the_best),
 		PLAN_TEST(test_plan_releases_what_is_marked_and_nothing_else),
 		PLAN_TEST(test_plan_copy_is_one_of_its_own),
 		PLAN_TEST(test_plan_folds_that_were_carried_out_are_dropped),
