@@ -36,11 +36,7 @@ static int plan_add(struct plan *plan, size_t *room, const struct plan_entry *en
 		plan->entries = entries;
 		*room = more;
 	}
-	plan->entries[plan->count] = *entry;
-	plan->entries[plan->count].vm_name = strdup(entry->vm_name);
-	if (!plan->entries[plan->count].vm_name)
-		return -ENOMEM;
-	plan->count++;
+	plan->entries[plan->count++] = *entry;
 	return 0;
 }
 
@@ -77,12 +73,11 @@ static void entry_init(struct plan_entry *entry, const struct draft *draft, size
 	const struct extent *extent = &vm->vm->map->extents[e];
 
 	*entry = (struct plan_entry){
-		.vm = v,
-		.extent = e,
-		.vm_name = (char *)(uintptr_t)vm->vm->name, /* borrowed until plan_add() copies it */
+		.vm = (uint32_t)v,
+		.extent = (uint32_t)e,
 		.pid = vm->vm->pid,
 		.start = extent->start,
-		.length = extent->end - extent->start,
+		.length = (uint32_t)(extent->end - extent->start),
 		.twins = vm->stands[e] ? vm->counts[e].twins : extent->twins,
 		.zeros = vm->stands[e] ? vm->counts[e].zeros : extent->zeros,
 		.huge = extent->huge && !extent->marked,
@@ -212,20 +207,45 @@ static int plan_add_vm(struct plan *plan, size_t *room, const struct draft *draf
 	return error;
 }
 
+static int plan_add_name(struct plan *plan, const char *name)
+{
+	char *copy = strdup(name);
+
+	if (!copy)
+		return -ENOMEM;
+	plan->vm_names[plan->vm_count++] = copy;
+	return 0;
+}
+
+/* What was allocated ahead is given back. */
+static void plan_trim(struct plan *plan)
+{
+	struct plan_entry *entries = plan->count
+		? reallocarray(plan->entries, plan->count, sizeof(*plan->entries)) : NULL;
+
+	if (entries)
+		plan->entries = entries;
+}
+
 int plan_make(const struct plan_vm *vms, size_t vm_count, uint64_t pass, struct plan *ret)
 {
 	_cleanup_(draft_done) struct draft draft = { 0 };
-	struct plan plan = { 0 };
+	struct plan plan = { .vm_names = calloc(vm_count + 1, sizeof(char *)) };
 	size_t room = 0;
-	int error;
+	int error = plan.vm_names ? 0 : -ENOMEM;
 
-	error = draft_make(vms, vm_count, &draft);
-	for (size_t v = 0; !error && v < vm_count; v++)
-		error = plan_add_vm(&plan, &room, &draft, v, pass);
+	if (!error)
+		error = draft_make(vms, vm_count, &draft);
+	for (size_t v = 0; !error && v < vm_count; v++) {
+		error = plan_add_name(&plan, vms[v].name);
+		if (!error)
+			error = plan_add_vm(&plan, &room, &draft, v, pass);
+	}
 	if (error) {
 		plan_done(&plan);
 		return error;
 	}
+	plan_trim(&plan);
 	plan.saved_pages = draft_saved_pages(&draft, plan.fold_pages);
 	*ret = plan;
 	return 0;
@@ -233,37 +253,47 @@ int plan_make(const struct plan_vm *vms, size_t vm_count, uint64_t pass, struct 
 
 void plan_done(struct plan *plan)
 {
-	for (size_t i = 0; i < plan->count; i++)
-		free(plan->entries[i].vm_name);
+	for (size_t v = 0; v < plan->vm_count; v++)
+		free(plan->vm_names[v]);
+	free(plan->vm_names);
 	free(plan->entries);
 	*plan = (struct plan){ 0 };
+}
+
+const char *plan_vm_name(const struct plan *plan, const struct plan_entry *entry)
+{
+	return entry->vm < plan->vm_count ? plan->vm_names[entry->vm] : NULL;
 }
 
 void plan_drop_folds(struct plan *plan)
 {
 	size_t kept = 0;
 
-	for (size_t i = 0; i < plan->count; i++) {
-		if (plan->entries[i].action == PLAN_FOLD)
-			free(plan->entries[i].vm_name);
-		else
+	for (size_t i = 0; i < plan->count; i++)
+		if (plan->entries[i].action != PLAN_FOLD)
 			plan->entries[kept++] = plan->entries[i];
-	}
 	plan->count = kept;
 	plan->fold_pages = plan->saved_pages = 0;
 }
 
 int plan_copy(const struct plan *plan, struct plan *ret)
 {
-	struct plan copy = { .fold_pages = plan->fold_pages, .saved_pages = plan->saved_pages };
-	size_t room = 0;
+	struct plan copy = {
+		.entries = calloc(plan->count + 1, sizeof(*copy.entries)),
+		.vm_names = calloc(plan->vm_count + 1, sizeof(char *)),
+		.fold_pages = plan->fold_pages,
+		.saved_pages = plan->saved_pages,
+	};
+	int error = copy.entries && copy.vm_names ? 0 : -ENOMEM;
 
-	for (size_t i = 0; i < plan->count; i++) {
-		if (plan_add(&copy, &room, &plan->entries[i]) < 0) {
-			plan_done(&copy);
-			return -ENOMEM;
-		}
+	for (size_t v = 0; !error && v < plan->vm_count; v++)
+		error = plan_add_name(&copy, plan->vm_names[v]);
+	if (error) {
+		plan_done(&copy);
+		return error;
 	}
+	for (; copy.count < plan->count; copy.count++)
+		copy.entries[copy.count] = plan->entries[copy.count];
 	*ret = copy;
 	return 0;
 }

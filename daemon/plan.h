@@ -39,21 +39,24 @@ struct plan_vm {
 	uint64_t vma_room; /* VMAs that may still be made in it */
 };
 
+/* There may be hundreds of thousands of them. */
 struct plan_entry {
-	enum plan_action action;
-	size_t vm, extent; /* indices into what plan_make() was given */
-	char *vm_name;
+	const char *reason; /* static */
+	uint64_t start;
+	uint32_t length;
+	uint32_t vm, extent; /* indices into what plan_make() was given */
 	pid_t pid;
-	uint64_t start, length;
 	uint16_t twins, zeros; /* pages there */
 	uint16_t gain;         /* of them, predicted to fold */
+	uint8_t action;        /* enum plan_action */
 	bool huge;             /* a huge page is lost by it */
-	const char *reason;    /* static */
 };
 
 struct plan {
 	struct plan_entry *entries; /* by VM, then address */
 	size_t count;
+	char **vm_names; /* vm_count of them */
+	size_t vm_count;
 	uint64_t fold_pages;  /* what the PLAN_FOLD entries are predicted to fold */
 	uint64_t saved_pages; /* what is predicted to come back by it: a page of each content stays */
 };
@@ -64,6 +67,8 @@ struct plan {
  * recounts; the counts in the extents are not.
  */
 int plan_make(const struct plan_vm *vms, size_t vm_count, uint64_t pass, struct plan *ret);
+/* What the entry's VM is called; NULL: nobody knows. */
+const char *plan_vm_name(const struct plan *plan, const struct plan_entry *entry);
 /* The PLAN_FOLD entries were carried out. */
 void plan_drop_folds(struct plan *plan);
 /* A copy of its own. 0 or -ENOMEM. */

@@ -196,8 +196,8 @@ static json_t *plan_entries_json(const struct plan *plan)
 	for (size_t i = 0; array && i < plan->count; i++) {
 		const struct plan_entry *entry = &plan->entries[i];
 		json_t *object = json_pack("{ss so si sI sI si si sb so}",
-			"action", plan_action_name(entry->action),
-			"name", json_text(entry->vm_name),
+			"action", plan_action_name((enum plan_action)entry->action),
+			"name", json_text(plan_vm_name(plan, entry)),
 			"pid", (int)entry->pid,
 			"start", (json_int_t)entry->start,
 			"length", (json_int_t)entry->length,

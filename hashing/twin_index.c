@@ -28,7 +28,8 @@
 #include "hashing/record_sort.h"
 #include "hashing/twin_count.h"
 
-#define PARTITION_BYTES_DEFAULT (UINT64_C(16) << 20)
+/* So that what is held for a count grows with the pages by a byte each, from where they are few. */
+#define PARTITION_BYTES_LEAST (UINT64_C(512) << 10)
 
 static void twin_count_done(struct twin_count *count)
 {
@@ -209,7 +210,7 @@ static int prepare_partition(struct twin_count *count, const struct twin_slice *
 
 	bytes = options->partition_bytes;
 	if (!bytes)
-		bytes = PARTITION_BYTES_DEFAULT + pages;
+		bytes = pages > PARTITION_BYTES_LEAST ? pages : PARTITION_BYTES_LEAST;
 	count->capacity = bytes / sizeof(*count->records);
 	if (count->capacity < 2) /* one record, and its scratch */
 		count->capacity = 2;

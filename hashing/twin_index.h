@@ -46,7 +46,7 @@ struct twin_owner {
 };
 
 struct twin_index_options {
-	/* Upper bound of the copied-out partition; 0: 16 MiB + 1 byte a page. Less is slower (one
+	/* Upper bound of the copied-out partition; 0: 1 byte a page, 512 KiB at least. Less is slower (one
 	 * more pass over the prints per partition), the result is the same. Beside the partition
 	 * 1/32 byte a page is held. */
 	size_t partition_bytes;

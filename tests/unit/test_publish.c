@@ -129,7 +129,7 @@ static void test_publish_waiting_says_for_what(void **state)
 {
 	struct target *target = add(1);
 	const struct plan_entry entry = {
-		.action = PLAN_REVISIT, .pid = 1, .vm_name = (char *)(uintptr_t)"vm1",
+		.action = PLAN_REVISIT, .pid = 1,
 	};
 	const struct plan plan = { .entries = (struct plan_entry *)(uintptr_t)&entry, .count = 1 };
 

@@ -95,8 +95,9 @@ static struct snapshot *snapshot_full(void)
 	vm->extents = calloc(3, sizeof(*vm->extents));
 	snapshot->plan.entries = calloc(1, sizeof(*snapshot->plan.entries));
 	assert_non_null(snapshot->plan.entries);
-	snapshot->plan.entries[0].vm_name = strdup("web1");
 	snapshot->plan.count = 1;
+	snapshot->plan.vm_names = strings("web1");
+	snapshot->plan.vm_count = 1;
 	return snapshot;
 }
 

@@ -221,9 +221,11 @@ static void test_a_plan_lists_its_entries(void **state)
 	snapshot->plan.entries = calloc(1, sizeof(*snapshot->plan.entries));
 	assert_non_null(snapshot->plan.entries);
 	snapshot->plan.count = 1;
+	snapshot->plan.vm_names = calloc(1, sizeof(char *));
+	assert_non_null(snapshot->plan.vm_names);
+	snapshot->plan.vm_names[snapshot->plan.vm_count++] = strdup("web1");
 	snapshot->plan.entries[0] = (struct plan_entry){
 		.action = PLAN_FOLD,
-		.vm_name = strdup("web1"),
 		.pid = 42,
 		.reason = "300 pages",
 	};
@@ -231,6 +233,9 @@ static void test_a_plan_lists_its_entries(void **state)
 	ASSERT_KEYS(json, "schema", "pass", "fold_pages", "entries");
 	ASSERT_KEYS(json_array_get(json_object_get(json, "entries"), 0), "action", "name", "pid",
 		"start", "length", "duplicate_pages", "zero_pages", "huge", "reason");
+	assert_string_equal(json_string_value(json_object_get(
+				    json_array_get(json_object_get(json, "entries"), 0), "name")),
+		"web1");
 	json_decref(json);
 	snapshot_unref(snapshot);
 }

@@ -18,6 +18,10 @@ def test_helper(name):
     return _built(BUILD / "tests/functional/helpers" / name)
 
 
+def bench_program(name):
+    return _built(BUILD / "tools/benchmark" / name)
+
+
 def program(name):
     """pagefoldd, pagefold or pagefold-attach."""
     return _built(BUILD / name)
