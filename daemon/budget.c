@@ -9,10 +9,16 @@
 /* Sleeps shorter than this cost more in wake-ups than they even out. */
 #define SLACK_NS (10 * NS_PER_MS)
 
+static int64_t most_ns(unsigned cpu_percent)
+{
+	return (int64_t)(KEPT_NS * cpu_percent / 100);
+}
+
 void budget_init(struct budget *budget, unsigned cpu_percent)
 {
 	*budget = (struct budget){
 		.cpu_percent = cpu_percent,
+		.balance_ns = most_ns(cpu_percent),
 		.wall_ns = clock_monotonic_ns(),
 		.cpu_ns = clock_process_cpu_ns(),
 	};
@@ -29,15 +35,14 @@ void budget_done(struct budget *budget)
 /* Under the lock. */
 static void balance_draw_up(struct budget *budget)
 {
-	const int64_t most_ns = (int64_t)(KEPT_NS * budget->cpu_percent / 100);
 	const uint64_t wall_ns = clock_monotonic_ns(), cpu_ns = clock_process_cpu_ns();
 
 	/* Earned in microseconds: a week without a look at 1000 % is still far from an overflow. */
 	budget->balance_ns +=
 		(int64_t)((wall_ns - budget->wall_ns) / NS_PER_US * budget->cpu_percent * 10);
 	budget->balance_ns -= (int64_t)(cpu_ns - budget->cpu_ns);
-	if (budget->balance_ns > most_ns)
-		budget->balance_ns = most_ns;
+	if (budget->balance_ns > most_ns(budget->cpu_percent))
+		budget->balance_ns = most_ns(budget->cpu_percent);
 	budget->wall_ns += (wall_ns - budget->wall_ns) / NS_PER_US * NS_PER_US;
 	budget->cpu_ns = cpu_ns;
 }

@@ -28,7 +28,7 @@ struct budget {
 	uint64_t wall_ns, cpu_ns; /* up to when it is drawn up */
 };
 
-/* Empty: what is earned from now on may be spent. */
+/* With half a minute's worth in it: who has just been started is waited for. */
 void budget_init(struct budget *budget, unsigned cpu_percent);
 void budget_done(struct budget *budget);
 /* What was earned and spent so far stays. */

@@ -16,6 +16,16 @@ bool schedule_is_pressed(uint64_t total_bytes, uint64_t available_bytes, double 
 	       stalled_percent >= STALLED_PERCENT;
 }
 
+/* In the two seconds from one look to the next: a guest that has booted and works grows by less. */
+#define GROWTH_DIVISOR 32
+
+bool schedule_is_growing(
+	uint64_t resident_pages_before, uint64_t resident_pages_now, uint64_t age_ns)
+{
+	return age_ns < SCHEDULE_GROWTH_NS &&
+		resident_pages_now > resident_pages_before + resident_pages_before / GROWTH_DIVISOR;
+}
+
 static uint64_t lesser(uint64_t one, uint64_t other)
 {
 	return one < other ? one : other;

@@ -25,6 +25,12 @@ struct schedule {
  */
 bool schedule_is_pressed(uint64_t total_bytes, uint64_t available_bytes, double stalled_percent);
 
+/* A young one that still grows is not read yet: most of what it holds now it will have overwritten
+ * by the time it is ready. Not beyond its first minute. */
+#define SCHEDULE_GROWTH_NS (UINT64_C(60) * 1000000000)
+bool schedule_is_growing(
+	uint64_t resident_pages_before, uint64_t resident_pages_now, uint64_t age_ns);
+
 /* Of a target that is young, or not. */
 uint64_t schedule_interval_ns(const struct schedule *schedule, bool young);
 /* From the first visit of a promising extent to the second. ksmd takes checksums of its own before

@@ -52,6 +52,8 @@ struct target {
 	bool present;   /* found by discovery */
 	bool mapped;    /* its address space could be read */
 	bool young;     /* boots, and is to be folded */
+	bool growing;   /* and is not to be read yet */
+	uint64_t resident_pages; /* of a young one, at this pass's look; 0: not looked at yet */
 	enum vm_state state;
 	char *reason;   /* for state; NULL: nothing to say */
 	char *trouble;  /* what went wrong with it in this pass; NULL: nothing */

@@ -120,6 +120,20 @@ static bool target_is_young(const struct target *target)
 	       !target->held && process_age_ns(&target->guest.process) < SCHEDULE_YOUNG_NS;
 }
 
+/* The first look only begins to tell. With --once there may be no second one. */
+static void growth_judge(const struct core *core, struct target *target)
+{
+	struct footprint now;
+
+	target->growing = false;
+	if (!target->young || core->once ||
+		footprint_read(&core->root, target_pid(target), &now) < 0)
+		return;
+	target->growing = schedule_is_growing(
+		target->resident_pages, now.resident_pages, process_age_ns(&target->guest.process));
+	target->resident_pages = now.resident_pages;
+}
+
 static void youth_judge(struct core *core)
 {
 	core->hurried = false;
@@ -127,6 +141,7 @@ static void youth_judge(struct core *core)
 		struct target *target = core->registry.targets[i];
 
 		target->young = target_is_young(target);
+		growth_judge(core, target);
 		core->hurried = core->hurried || target->young;
 	}
 }
@@ -166,7 +181,7 @@ static size_t visits_collect(const struct core *core, uint64_t now, struct visit
 			struct target *target = core->registry.targets[t];
 
 			if (!target->mapped || target->policy.mode == MODE_OFF ||
-				target->inherited || target->young != !old)
+				target->inherited || target->growing || target->young != !old)
 				continue;
 			count += target_collect(core, target, now, visits ? visits + count : NULL);
 		}

@@ -37,6 +37,12 @@ static void burn(uint64_t ns)
 		;
 }
 
+static void start_empty(unsigned cpu_percent)
+{
+	budget_init(&budget, cpu_percent);
+	budget.balance_ns = 0;
+}
+
 /* As if so much time had passed without any work. */
 static void rest(uint64_t ns)
 {
@@ -50,7 +56,7 @@ static void test_budget_sleeps_until_what_was_used_is_earned(void **state)
 	(void)state;
 	cpu_ns = clock_process_cpu_ns();
 	wall_ns = clock_monotonic_ns();
-	budget_init(&budget, 25);
+	start_empty(25);
 	for (int i = 0; i < 3; i++) {
 		burn(20 * NS_PER_MS);
 		assert_false(budget_pace(&budget, &interrupt));
@@ -67,7 +73,7 @@ static void test_budget_leaves_small_debts_open(void **state)
 	uint64_t before_ns;
 
 	(void)state;
-	budget_init(&budget, 100);
+	start_empty(100);
 	burn(NS_PER_MS);
 	before_ns = clock_process_cpu_ns();
 	assert_false(budget_pace(&budget, &interrupt));
@@ -79,7 +85,7 @@ static void test_budget_of_several_cores_does_not_sleep(void **state)
 	uint64_t before_ns;
 
 	(void)state;
-	budget_init(&budget, 1000);
+	start_empty(1000);
 	burn(50 * NS_PER_MS);
 	before_ns = clock_monotonic_ns();
 	assert_false(budget_pace(&budget, &interrupt));
@@ -92,7 +98,7 @@ static void test_budget_says_so_when_it_is_interrupted(void **state)
 	const uint64_t started_ns = clock_monotonic_ns();
 
 	(void)state;
-	budget_init(&budget, 1);
+	start_empty(1);
 	interrupt_raise(&interrupt);
 	assert_true(budget_pace(&budget, &interrupt));
 	/* 100 ms at one percent are ten seconds, which nobody waits for. */
@@ -106,7 +112,7 @@ static void test_budget_is_charged_for_what_others_do(void **state)
 	uint64_t paid_ns;
 
 	(void)state;
-	budget_init(&budget, 10);
+	start_empty(10);
 	rest(NS_PER_S); /* earns 100 ms */
 	assert_true(budget_may_spend(&budget));
 	budget_charge(&budget, 600 * NS_PER_MS);
@@ -121,7 +127,11 @@ static void test_budget_is_charged_for_what_others_do(void **state)
 static void test_budget_keeps_half_a_minute_and_no_more(void **state)
 {
 	(void)state;
-	budget_init(&budget, 10);
+	budget_init(&budget, 10); /* it begins with as much */
+	budget_charge(&budget, 2900 * NS_PER_MS);
+	assert_true(budget_may_spend(&budget));
+	budget_charge(&budget, 200 * NS_PER_MS);
+	assert_false(budget_may_spend(&budget));
 	rest(7 * 86400 * NS_PER_S);
 	budget_charge(&budget, 2900 * NS_PER_MS);
 	assert_true(budget_may_spend(&budget));
@@ -136,7 +146,7 @@ static void test_budget_holds_over_five_minutes(void **state)
 	uint64_t spent_ns = 0;
 
 	(void)state;
-	budget_init(&budget, 20);
+	start_empty(20);
 	rest(600 * NS_PER_S);
 	for (unsigned step = 0; step < 3000; step++, rest(step_ns))
 		while (budget_may_spend(&budget)) {
@@ -149,7 +159,7 @@ static void test_budget_holds_over_five_minutes(void **state)
 static void test_budget_setting_changes_from_now_on(void **state)
 {
 	(void)state;
-	budget_init(&budget, 100);
+	start_empty(100);
 	budget_charge(&budget, NS_PER_S);
 	budget_set_percent(&budget, 10);
 	assert_in_range(

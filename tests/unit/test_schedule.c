@@ -75,12 +75,24 @@ static void test_schedule_pressure_is_little_memory_or_long_waits(void **state)
 	assert_true(schedule_is_pressed(1000, 900, 5));
 }
 
+static void test_schedule_who_grows_is_not_read_in_its_first_minute(void **state)
+{
+	(void)state;
+	assert_true(schedule_is_growing(0, 1000, 3 * NS_PER_S)); /* the first look */
+	assert_true(schedule_is_growing(3200, 3301, 30 * NS_PER_S));
+	assert_false(schedule_is_growing(3200, 3300, 30 * NS_PER_S));
+	assert_false(schedule_is_growing(3200, 1000, 30 * NS_PER_S));
+	assert_false(schedule_is_growing(3200, 6400, 60 * NS_PER_S));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_schedule_what_stays_the_same_is_read_ever_less_often),
 		cmocka_unit_test(test_schedule_what_always_changes_is_left_alone_too),
+		cmocka_unit_test(test_schedule_who_grows_is_not_read_in_its_first_minute),
 		cmocka_unit_test(test_schedule_pressure_shortens_it),
+		cmocka_unit_test(test_schedule_who_grows_is_not_read_in_its_first_minute),
 		cmocka_unit_test(test_schedule_pressure_is_little_memory_or_long_waits),
 		cmocka_unit_test(test_schedule_the_young_are_seen_soon_and_again_soon),
 	};
