@@ -168,7 +168,7 @@ static void test_census_a_group_with_folds_keeps_its_place(void **state)
 	take();
 	assert_string_equal(core.active_group, "db");
 	host_root_done(&core.root);
-	core.root = (struct host_root){ -1, -1, -1 };
+	core.root = (struct host_root){ .root_fd = -1, .proc_fd = -1, .sys_fd = -1 };
 }
 
 static void test_census_follows_a_configured_group(void **state)
