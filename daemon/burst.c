@@ -32,8 +32,10 @@
 /* How often it is looked who else became mergeable, and ksmd's pace is set: a millisecond for a hundred
  * processes. */
 #define WATCH_NS (250 * NS_PER_MS)
-/* How often the scan counter is read: a scan of some 10 k pages takes 10 ms. */
-#define POLL_NS (5 * NS_PER_MS)
+/* How often the scan counter is read: a scan of some 10 k pages takes 10 ms, and the end of a long one may be
+ * noticed later by such a share of what it took. */
+#define POLL_NS      (5 * NS_PER_MS)
+#define POLL_DIVISOR 64
 
 /* A first visit costs 0.5-1 us, a merge 8 us; what a wake of ksmd may take is the stall budget. */
 #define KSMD_NS_PER_PAGE 2000
@@ -70,6 +72,7 @@ struct burst {
 	int64_t pss_before, pss_at_scan; /* pages */
 	uint64_t scans_before, scans_seen;
 	uint64_t started_ns, deadline_ns, watch_due_ns, cpu_before_ns;
+	uint64_t scan_ended_ns; /* the last one; or when ksmd was started */
 	uint64_t measure_cost_ns, measured_cpu_ns; /* of us; of ksmd until then */
 	uint64_t paced_ns, paced_cpu_ns; /* when ksmd's sleep was last adjusted */
 };
@@ -267,6 +270,8 @@ static bool burst_judge(struct burst *burst, enum burst_end *ret_end)
 		return true;
 	scan_ended = scans != burst->scans_seen;
 	burst->scans_seen = scans;
+	if (scan_ended)
+		burst->scan_ended_ns = now;
 	if (!scan_ended && now < burst->watch_due_ns)
 		return false;
 	burst->watch_due_ns = now + WATCH_NS;
@@ -293,7 +298,9 @@ static enum burst_end burst_watch(struct burst *burst)
 	enum burst_end end;
 
 	while (!burst_judge(burst, &end)) {
-		const uint64_t next = clock_monotonic_ns() + POLL_NS;
+		const uint64_t now = clock_monotonic_ns();
+		const uint64_t patience_ns = (now - burst->scan_ended_ns) / POLL_DIVISOR + POLL_NS;
+		const uint64_t next = now + (patience_ns < WATCH_NS ? patience_ns : WATCH_NS);
 
 		if (interrupt_sleep_until(burst->core->interrupt, next))
 			return BURST_INTERRUPTED;
@@ -329,7 +336,7 @@ int burst_run(struct core *core, uint64_t expected_pages, struct burst_result *r
 	burst.pss_before = burst.pss_at_scan = burst_measure(&burst);
 	burst.deadline_ns = burst.started_ns + timeout_ns(core, expected_pages);
 	burst.watch_due_ns = burst.started_ns + WATCH_NS;
-	burst.paced_ns = burst.started_ns;
+	burst.paced_ns = burst.scan_ended_ns = burst.started_ns;
 	burst.paced_cpu_ns = burst.cpu_before_ns;
 
 	audit_burst_begins(core);

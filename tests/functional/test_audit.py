@@ -6,6 +6,7 @@ stopped, or killed, in the middle of a burst, and ksmd goes on alone."""
 
 import contextlib
 import re
+import shutil
 import signal
 
 import pytest
@@ -13,6 +14,8 @@ import pytest
 import scene
 from scene import memory_cgroup  # noqa: F401  pylint: disable=unused-import
 from lab import host, ksm, marks, procs
+from lab.daemon import Daemon
+from lab.steps import strace
 
 pytestmark = pytest.mark.usefixtures("ksm_alone")
 
@@ -156,6 +159,24 @@ def test_daemon_that_is_stopped_in_such_a_burst_audits_before_it_ends():
         check_apart(ours, stranger)
         daemon.start() # for the scene to stop
         daemon.wait_ready()
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_daemon_that_is_killed_in_the_audit_makes_up_for_it_at_its_next_start(step, tmp_path):
+    if not shutil.which("strace"):
+        pytest.skip("no strace: run `make deps-test`")
+    killed_at = strace(tmp_path / "strace", ["io_uring_enter"], step)
+    with ours_and_a_stranger() as (ours, stranger), scene.pagefoldd(*ours, config=SLOW) as daemon:
+        let_into_the_frames(daemon, ours, stranger, kill=True)
+        with Daemon(config={**scene.EAGER, **SLOW}, directory=daemon.directory,
+                    wrapper=killed_at) as doomed:
+            assert doomed.wait(30) == -signal.SIGKILL
+        assert "none is shared any more" not in daemon.log()
+        assert not any(marks.unrecorded(daemon.state_dir, process.pid) for process in ours)
+        daemon.start()
+        daemon.wait_ready()
+        warning(daemon, f"(pid {stranger.pid})", "none is shared any more")
+        check_apart(ours, stranger)
 
 
 def test_burst_without_strangers_finds_nothing():
