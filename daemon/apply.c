@@ -86,18 +86,19 @@ static void strangers_take_over(
 	}
 }
 
-static int strangers_report(struct core *core, bool take_over, size_t *ret_count)
+static int strangers_report(
+	struct core *core, enum survey_depth depth, bool take_over, size_t *ret_count)
 {
 	_cleanup_free_ struct stranger *strangers = NULL;
 	size_t count;
 	int error;
 
-	error = foreign_survey(core, SURVEY_THOROUGH, &strangers, &count);
+	error = foreign_survey(core, depth, &strangers, &count);
 	if (error)
 		return error;
 	if (count && take_over) {
 		strangers_take_over(core, strangers, count);
-		return strangers_report(core, false, ret_count);
+		return strangers_report(core, depth, false, ret_count);
 	}
 	for (size_t i = 0; i < count; i++)
 		stranger_report(core, &strangers[i]);
@@ -139,6 +140,7 @@ static bool anybody_wants_folds(const struct core *core)
 bool apply_way_is_clear(struct core *core)
 {
 	size_t strangers = 0;
+	bool foreign = false;
 	int error;
 
 	/* On a host where nothing is asked for, nobody stands in the way of anything. */
@@ -151,9 +153,10 @@ bool apply_way_is_clear(struct core *core)
 	}
 	if (watched_report(core))
 		return false;
-	error = takeover_clean_active(core);
+	error = takeover_clean_active(core, &foreign);
 	if (!error)
-		error = strangers_report(core, core->config.take_over, &strangers);
+		error = strangers_report(core, foreign ? SURVEY_THOROUGH : SURVEY_QUICK,
+			core->config.take_over, &strangers);
 	if (error)
 		sentences_add(&core->blocked_by,
 			"whether other memory is mergeable could not be found out: %s",

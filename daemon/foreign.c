@@ -49,15 +49,13 @@ static bool is_ours(const struct core *core, const struct target *target, const 
 		(extent->out_of_reach && target_wants_folds(target, core->active_group));
 }
 
-bool foreign_is_all_ours(const struct core *core, const struct target *target)
+static bool is_covered(
+	const struct core *core, const struct target *target, const struct smaps_list *smaps)
 {
-	struct smaps_list smaps;
 	bool ours = true;
 
-	if (smaps_read(&core->root, target_pid(target), &smaps) < 0)
-		return true; /* gone */
-	for (size_t i = 0; ours && i < smaps.count; i++) {
-		const struct vma *vma = &smaps.vmas[i];
+	for (size_t i = 0; ours && i < smaps->count; i++) {
+		const struct vma *vma = &smaps->vmas[i];
 		uint64_t at = vma->start;
 
 		while (vma->flags & VMA_MERGEABLE && ours && at < vma->end) {
@@ -67,8 +65,24 @@ bool foreign_is_all_ours(const struct core *core, const struct target *target)
 			at = extent ? extent->end : vma->end;
 		}
 	}
+	return ours;
+}
+
+bool foreign_is_all_ours(const struct core *core, const struct target *target)
+{
+	struct smaps_list smaps;
+	bool ours;
+
+	if (smaps_read(&core->root, target_pid(target), &smaps) < 0)
+		return true; /* gone */
+	ours = is_covered(core, target, &smaps);
 	smaps_list_done(&smaps);
 	return ours;
+}
+
+bool foreign_was_all_ours(const struct core *core, const struct target *target)
+{
+	return is_covered(core, target, &target->guest.smaps);
 }
 
 /* What a target has forked since the last pass. */

@@ -33,5 +33,8 @@ int foreign_survey(const struct core *core, enum survey_depth depth, struct stra
 
 /* Every mergeable VMA of the target lies in extents that we marked. */
 bool foreign_is_all_ours(const struct core *core, const struct target *target);
+/* The same as of the last look at its address space, which costs nothing. What was un-marked since then
+ * counts as somebody else's. */
+bool foreign_was_all_ours(const struct core *core, const struct target *target);
 
 #endif

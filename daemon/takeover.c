@@ -187,9 +187,10 @@ static int clean_target(struct core *core, struct target *target, struct unmark 
 	return unmark_carry_out(core, target, &unmark->plain);
 }
 
-int takeover_clean_active(struct core *core)
+int takeover_clean_active(struct core *core, bool *ret_found)
 {
-	bool adopted = false;
+	bool adopted = false, found = false;
+	int recorded;
 
 	for (size_t i = 0; i < core->registry.count; i++) {
 		struct target *target = core->registry.targets[i];
@@ -198,8 +199,9 @@ int takeover_clean_active(struct core *core)
 		int error;
 
 		if (!target_wants_folds(target, core->active_group) ||
-			foreign_is_all_ours(core, target))
+			foreign_was_all_ours(core, target) || foreign_is_all_ours(core, target))
 			continue;
+		found = true;
 		error = clean_target(core, target, &unmark);
 		if (!error)
 			log_info("%s (pid %d): %zu ranges marked by somebody else un-marked, %zu "
@@ -219,7 +221,10 @@ int takeover_clean_active(struct core *core)
 			"undone: %s",
 			reason ? reason : "?");
 	}
-	return adopted ? core_record(core) : 0;
+	recorded = adopted ? core_record(core) : 0;
+	if (!recorded)
+		*ret_found = found;
+	return recorded;
 }
 
 /* ---- a stranger ---- */

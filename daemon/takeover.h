@@ -11,9 +11,9 @@
 /*
  * For each VM of the active set: un-marks what is mergeable without being ours (QEMU marks all of
  * its RAM) and holds no KSM page, and adopts as ours the extents that do. Needs no memory. Marks
- * nothing.
+ * nothing. *ret_found: there was something to clean; it may be left.
  */
-int takeover_clean_active(struct core *core);
+int takeover_clean_active(struct core *core, bool *ret_found);
 
 /*
  * take-over = yes: un-marks a stranger's memory: ranges without KSM pages at once, ranges with them
