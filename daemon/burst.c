@@ -300,7 +300,8 @@ static enum burst_end burst_watch(struct burst *burst)
 	while (!burst_judge(burst, &end)) {
 		const uint64_t now = clock_monotonic_ns();
 		const uint64_t patience_ns = (now - burst->scan_ended_ns) / POLL_DIVISOR + POLL_NS;
-		const uint64_t next = now + (patience_ns < WATCH_NS ? patience_ns : WATCH_NS);
+		const uint64_t poll = now + patience_ns;
+		const uint64_t next = poll < burst->watch_due_ns ? poll : burst->watch_due_ns;
 
 		if (interrupt_sleep_until(burst->core->interrupt, next))
 			return BURST_INTERRUPTED;
