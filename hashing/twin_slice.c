@@ -4,12 +4,28 @@
 #include <endian.h>
 #include <string.h>
 
+/* Written always and kept where it is in: no branch to guess wrong. */
+static inline size_t page_pick(const uint8_t *base, unsigned page, uint64_t multiplier, uint64_t low,
+	uint64_t span, uint64_t *pick)
+{
+	uint64_t mixed;
+
+	memcpy(&mixed, base + page * sizeof(((struct extent_prints *)0)->print[0]), sizeof(mixed));
+	mixed = (le64toh(mixed) & MIXED_MASK) * multiplier;
+	*pick = mixed | page;
+	return mixed - low <= span;
+}
+
 size_t twin_slice_pick(const struct twin_count *count, const struct extent_prints *prints,
 	const struct twin_slice *slice, uint64_t ret_picks[static EXTENT_PAGES])
 {
 	/* Eight bytes, the fingerprint being the last six: page 0 stands behind the states. */
 	const uint8_t *base =
 		(const uint8_t *)prints + offsetof(struct extent_prints, print) - MIXED_SHIFT / 8;
+	const uint64_t multiplier = count->multiplier;
+	const uint64_t low = slice->base << slice->shift;
+	/* The slice of everything is 2^64 wide. */
+	const uint64_t span = (slice->width << slice->shift) - 1;
 	size_t picked = 0;
 
 	for (unsigned word = 0; word < EXTENT_STATE_WORDS; word++) {
@@ -17,15 +33,16 @@ size_t twin_slice_pick(const struct twin_count *count, const struct extent_print
 		uint64_t todo = (count->known_twins_only ? states & states << 1 : states) &
 				EXTENT_STATE_HIGH_BITS;
 
-		for (unsigned page = word * 32; todo; page++, todo >>= 2) {
-			uint64_t mixed;
+		if (todo == EXTENT_STATE_HIGH_BITS) {
+			for (unsigned page = word * 32; page < word * 32 + 32; page++)
+				picked += page_pick(
+					base, page, multiplier, low, span, &ret_picks[picked]);
+			continue;
+		}
+		for (; todo; todo &= todo - 1) {
+			const unsigned page = word * 32 + (unsigned)__builtin_ctzll(todo) / 2;
 
-			memcpy(&mixed, base + page * sizeof(prints->print[0]), sizeof(mixed));
-			mixed = (le64toh(mixed) & MIXED_MASK) * count->multiplier;
-			/* Written always and kept where it is in: no branch to guess wrong. */
-			ret_picks[picked] = mixed | page;
-			picked += (todo >> 1 & 1) &
-				  ((mixed >> slice->shift) - slice->base < slice->width);
+			picked += page_pick(base, page, multiplier, low, span, &ret_picks[picked]);
 		}
 	}
 	return picked;
