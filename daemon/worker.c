@@ -236,6 +236,15 @@ static uint64_t next_pass_ns(const struct core *core, uint64_t pass_started_ns)
 	return awaited_ns < regular_ns ? awaited_ns : regular_ns;
 }
 
+/* What the pass before cost, with its burst, is paid off first. */
+static uint64_t next_paid_pass_ns(struct core *core, uint64_t pass_started_ns)
+{
+	const uint64_t next_ns = next_pass_ns(core, pass_started_ns);
+	const uint64_t paid_ns = budget_paid_ns(&core->budget);
+
+	return next_ns > paid_ns ? next_ns : paid_ns;
+}
+
 /* Cut short by news, by a raise, or by a VM that has started. */
 static void worker_sleep(struct worker *worker, uint64_t next_ns)
 {
@@ -288,7 +297,7 @@ static void *worker_main(void *arg)
 		worker_serve(worker);
 		if (!idle)
 			idle = worker_pass(worker);
-		worker_sleep(worker, idle ? UINT64_MAX : next_pass_ns(core, started_ns));
+		worker_sleep(worker, idle ? UINT64_MAX : next_paid_pass_ns(core, started_ns));
 	}
 }
 
