@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /*
  * Prices, in pages that must fold.
@@ -31,6 +32,7 @@ void draft_done(struct draft *draft)
 		free(draft->vms[i].prints);
 		free(draft->vms[i].counts);
 		free(draft->vms[i].stands);
+		free(draft->vms[i].before);
 	}
 	free(draft->vms);
 	free(draft->owners);
@@ -193,13 +195,40 @@ static int draft_settle(struct draft *draft)
 	return 0;
 }
 
+/* What one plan found without partners may have some in the next: another VM may be folded then. */
+static int states_keep(struct draft_vm *draft)
+{
+	const size_t count = draft->vm->map->count;
+
+	draft->before = malloc((count ? count : 1) * sizeof(*draft->before));
+	if (!draft->before)
+		return -ENOMEM;
+	for (size_t e = 0; e < count; e++)
+		if (draft->prints[e])
+			memcpy(&draft->before[e], draft->prints[e]->state, sizeof(*draft->before));
+	return 0;
+}
+
+static void states_put_back(struct draft_vm *draft)
+{
+	for (size_t e = 0; draft->before && e < draft->vm->map->count; e++)
+		if (draft->prints[e])
+			memcpy(draft->prints[e]->state, &draft->before[e], sizeof(*draft->before));
+	free(draft->before);
+	draft->before = NULL;
+}
+
 int draft_make(const struct plan_vm *vms, size_t vm_count, struct draft *ret)
 {
 	struct draft draft = { 0 };
 	int error = draft_init(&draft, vms, vm_count);
 
+	for (size_t v = 0; !error && v < vm_count; v++)
+		error = states_keep(&draft.vms[v]);
 	if (!error)
 		error = draft_settle(&draft);
+	for (size_t v = 0; draft.vms && v < vm_count; v++)
+		states_put_back(&draft.vms[v]);
 	if (error) {
 		draft_done(&draft);
 		return error;

@@ -17,12 +17,17 @@
  * worth it where at least this part of what was read passes on its own. */
 #define DRAFT_WHOLE_DIVISOR 4
 
+struct page_states {
+	uint8_t state[EXTENT_PAGES / 4];
+};
+
 /* The working copy of one VM: which of its extents still stand, and what they count among those. */
 struct draft_vm {
 	const struct plan_vm *vm;
 	struct extent_prints **prints;
 	struct twin_extent *counts;
 	bool *stands;
+	struct page_states *before; /* of the pages of each extent, as the census left them */
 };
 
 struct draft {
@@ -38,7 +43,8 @@ unsigned draft_price(enum policy_hugepages hugepages, const struct extent *exten
 /* What is still to be had there: pages that are KSM pages already are read as twins, too. */
 int draft_gain(const struct extent *extent, struct twin_extent counts);
 
-/* 0 or -ENOMEM. vms is borrowed until draft_done(), which takes a blank one, too. */
+/* 0 or -ENOMEM. vms is borrowed until draft_done(), which takes a blank one, too. The recounts go by the twin
+ * states of the pages and change them; they are put back. */
 int draft_make(const struct plan_vm *vms, size_t vm_count, struct draft *ret);
 void draft_done(struct draft *draft);
 

@@ -63,8 +63,8 @@ struct plan {
 
 /*
  * pass is the number of the pass (extents that disappointed before are left out in most of them).
- * 0 or -ENOMEM. The caller ends with plan_done(). The twin states of the pages are rewritten by the
- * recounts; the counts in the extents are not.
+ * 0 or -ENOMEM. The caller ends with plan_done(). Twin states of pages change meanwhile, and are afterwards what
+ * they were.
  */
 int plan_make(const struct plan_vm *vms, size_t vm_count, uint64_t pass, struct plan *ret);
 /* What the entry's VM is called; NULL: nobody knows. */

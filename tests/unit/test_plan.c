@@ -274,6 +274,25 @@ static void test_plan_vm_that_does_not_fold_is_no_partner(void **state)
 	assert_int_equal(entries_of(vms), 0);
 }
 
+static void test_plan_leaves_nothing_behind(void **state)
+{
+	struct vms *vms = *state;
+	struct extent_prints before;
+	struct plan plan;
+
+	two_vms_sharing(vms, 200);
+	vms->vms[1].fold = false;
+	assert_int_equal(entries_of(vms), 0);
+	before = *extent_of(vms, 0, 0)->prints;
+	assert_int_equal(extent_prints_tally(&before).twins, 200);
+	/* Its partner may be folded now; nothing has been counted since. */
+	vms->vms[1].fold = true;
+	assert_int_equal(plan_make(vms->vms, vms->count, 0, &plan), 0);
+	assert_int_equal(plan.count, 2);
+	assert_memory_equal(extent_of(vms, 0, 0)->prints, &before, sizeof(before));
+	plan_done(&plan);
+}
+
 static void test_plan_drops_in_a_chain(void **state)
 {
 	struct vms *vms = *state;
@@ -574,6 +593,7 @@ int main(void)
 		PLAN_TEST(test_plan_drops_what_has_lost_its_partners),
 		PLAN_TEST(test_plan_marked_extents_stay_partners),
 		PLAN_TEST(test_plan_vm_that_does_not_fold_is_no_partner),
+		PLAN_TEST(test_plan_leaves_nothing_behind),
 		PLAN_TEST(test_plan_drops_in_a_chain),
 		PLAN_TEST(test_plan_reads_a_second_time_before_it_folds),
 		PLAN_TEST(test_plan_does_not_fold_what_keeps_changing),
