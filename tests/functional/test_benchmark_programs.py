@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The programs that measure parts of the daemon alone, small: what they find is as it must be."""
+
+import json
+import subprocess
+
+from lab import paths, procs
+
+
+def run(name, *arguments):
+    return json.loads(subprocess.run([paths.bench_program(name), *map(str, arguments)], check=True,
+                                     capture_output=True, text=True, timeout=100).stdout)
+
+
+def test_simulated_host_is_counted_as_it_was_laid_out():
+    result = run("simulate_host", 22)
+    assert result["counted_is_true"]
+    assert result["pages"] == 1 << 22
+    assert 0.13 < result["twin_pages"] / result["pages"] < 0.17
+    assert 0.13 < result["zero_pages"] / result["pages"] < 0.17
+    # What the plan takes is nearly all there is, and nothing that is not there.
+    assert 0.85 * result["saveable_pages"] < result["plan_saved_pages"] <= result["saveable_pages"]
+
+
+def test_simulated_host_refuses_sizes_that_make_no_sense():
+    for arguments in ((), ("3",), ("64",), ("22", "22")):
+        done = subprocess.run([paths.bench_program("simulate_host"), *arguments], check=False,
+                              capture_output=True, text=True, timeout=100)
+        assert done.returncode == 2
+        assert done.stderr.startswith("usage")
+
+
+def test_extents_of_real_processes_are_chosen_as_well_as_greedily():
+    with procs.memcheck("--mib", "32", "--seed", "1") as one, \
+            procs.memcheck("--mib", "32", "--seed", "1") as two:
+        choices = run("choose_extents", one.pid, two.pid)
+    assert set(choices) == {"keep", "balance", "fold"}
+    for choice in choices.values():
+        best = max(choice["greedy_upwards_pages"], choice["greedy_downwards_pages"])
+        assert best * 0.98 <= choice["saved_pages"]
+        saved = [pages for _huge, pages in choice["curve"]]
+        assert saved == sorted(saved)
+    # A fifth of them is zero pages.
+    assert choices["fold"]["saved_pages"] > 2 * 32 * 256 / 5
+    assert choices["keep"]["huge_pages"] == 0
