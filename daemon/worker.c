@@ -285,6 +285,8 @@ static void *worker_main(void *arg)
 	struct core *core = worker->core;
 	bool idle = false; /* --once is done: only requests are served */
 
+	/* Who comes from now on is found by the first pass, or is new to the next look. */
+	(void)newcomers_came(&core->newcomers, &core->root);
 	for (;;) {
 		const uint64_t started_ns = clock_monotonic_ns();
 
