@@ -66,9 +66,9 @@ static int processes_read(struct core *core, char **pids, size_t count)
 	return error;
 }
 
-static void curve_print(struct greedy *greedy, struct greedy_budget cost)
+static void curve_print(struct greedy *greedy)
 {
-	const struct greedy_budget all = greedy_budget_all(greedy), none = { 0, cost.plain };
+	const struct greedy_budget all = greedy_budget_all(greedy), none = { 0, all.plain };
 	const size_t points = all.huge < CURVE_POINTS ? all.huge : CURVE_POINTS;
 	_cleanup_free_ uint64_t *curve = calloc(all.huge + 1, sizeof(*curve));
 
@@ -88,7 +88,7 @@ static void curve_print(struct greedy *greedy, struct greedy_budget cost)
 static int policy_print(const struct plan_vm *vms, size_t count)
 {
 	struct greedy *greedy;
-	struct greedy_budget cost;
+	struct greedy_budget cost, budget;
 	struct plan plan;
 
 	if (plan_make(vms, count, 0, &plan) < 0)
@@ -99,12 +99,14 @@ static int policy_print(const struct plan_vm *vms, size_t count)
 		return -ENOMEM;
 	}
 	cost = greedy_cost(&plan);
+	/* Extents without a huge page cost none: the greedy choices may have all of them. */
+	budget = (struct greedy_budget){ cost.huge, greedy_budget_all(greedy).plain };
 	printf("{\"huge_pages\": %zu, \"other_extents\": %zu, \"saved_pages\": %llu, ", cost.huge,
 		cost.plain, (unsigned long long)greedy_value(greedy, &plan));
-	printf("\"greedy_upwards_pages\": %llu, ", (unsigned long long)greedy_upwards(greedy, cost));
+	printf("\"greedy_upwards_pages\": %llu, ", (unsigned long long)greedy_upwards(greedy, budget));
 	printf("\"greedy_downwards_pages\": %llu, \"curve\": ",
-		(unsigned long long)greedy_downwards(greedy, cost, NULL));
-	curve_print(greedy, cost);
+		(unsigned long long)greedy_downwards(greedy, budget, NULL));
+	curve_print(greedy);
 	printf("}");
 	(void)greedy_free(greedy);
 	plan_done(&plan);

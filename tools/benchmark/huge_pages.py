@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which extents are chosen: beside the best greedy choice that breaks as many huge pages."""
+"""Which extents are chosen: beside the best greedy choice that breaks as many huge pages, and marks as many
+other extents as it likes."""
 
 import json
 import subprocess
