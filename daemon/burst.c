@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "daemon/foreign.h"
 #include "daemon/log.h"
+#include "daemon/split.h"
 #include "hypervisor-glue/ksm.h"
 
 /*
@@ -319,6 +320,18 @@ static uint64_t timeout_ns(const struct core *core, uint64_t expected_pages)
 	return TIMEOUT_LEAST_NS + needed_ns * TIMEOUT_FACTOR;
 }
 
+/* What the splits free is not ksmd's to bring. */
+static void burst_split(struct burst *burst, int64_t pss_begin)
+{
+	burst->pss_before = pss_begin;
+	if (split_huge_pages(burst->core)) {
+		burst->pss_before = burst_measure(burst);
+		if (burst->pss_before < pss_begin)
+			burst->expected_pages -= pss_begin - burst->pss_before;
+	}
+	burst->pss_at_scan = burst->pss_before;
+}
+
 int burst_run(struct core *core, uint64_t expected_pages, struct burst_result *ret)
 {
 	struct burst burst = {
@@ -328,13 +341,15 @@ int burst_run(struct core *core, uint64_t expected_pages, struct burst_result *r
 		.cpu_before_ns = ksmd_cpu_ns(core),
 	};
 	struct burst_result result = { 0 };
+	int64_t pss_begin;
 	int error;
 
 	error = ksm_full_scans_read(&core->root, &burst.scans_before);
 	if (error)
 		return error;
 	burst.scans_seen = burst.scans_before;
-	burst.pss_before = burst.pss_at_scan = burst_measure(&burst);
+	pss_begin = burst_measure(&burst);
+	burst_split(&burst, pss_begin);
 	burst.deadline_ns = burst.started_ns + timeout_ns(core, expected_pages);
 	burst.watch_due_ns = burst.started_ns + WATCH_NS;
 	burst.paced_ns = burst.scan_ended_ns = burst.started_ns;
@@ -349,7 +364,7 @@ int burst_run(struct core *core, uint64_t expected_pages, struct burst_result *r
 	if (!error)
 		audit_burst_ended(core);
 
-	result.gained_pages = burst.pss_before - pss_pages(core);
+	result.gained_pages = pss_begin - pss_pages(core);
 	result.scans = burst.scans_seen - burst.scans_before;
 	result.wall_ns = clock_monotonic_ns() - burst.started_ns;
 	result.ksmd_cpu_ns = ksmd_cpu_ns(core) - burst.cpu_before_ns;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * How advice about memory gets into another process. A hook is mechanism only: it knows no threshold
- * and no policy, and it can express five pieces of advice and nothing else.
+ * and no policy, and it can express six pieces of advice and nothing else.
  *
  * One hook serves one process and is used from one thread.
  */
@@ -21,6 +21,7 @@ enum advice {
 	ADVICE_HUGEPAGE,
 	ADVICE_NOHUGEPAGE,
 	ADVICE_COLLAPSE,
+	ADVICE_COLD, /* of a part of a huge page: splits it */
 };
 
 struct advice_request {

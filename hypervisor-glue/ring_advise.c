@@ -30,7 +30,7 @@ struct progress {
 #define LAST_PIECE UINT64_C(1) /* in user_data, above it the request's index */
 
 /*
- * The one place where a request for another process is built. Nothing but these five can be asked
+ * The one place where a request for another process is built. Nothing but these six can be asked
  * for: the ring itself would take MADV_DONTNEED too, which destroys memory.
  */
 static void request_build(struct io_uring_sqe *sqe, enum advice advice, uint64_t start,
@@ -42,6 +42,7 @@ static void request_build(struct io_uring_sqe *sqe, enum advice advice, uint64_t
 		[ADVICE_HUGEPAGE] = MADV_HUGEPAGE,
 		[ADVICE_NOHUGEPAGE] = MADV_NOHUGEPAGE,
 		[ADVICE_COLLAPSE] = MADV_COLLAPSE,
+		[ADVICE_COLD] = MADV_COLD,
 	};
 
 	*sqe = (struct io_uring_sqe){ .opcode = IORING_OP_MADVISE,
@@ -54,7 +55,7 @@ static void request_build(struct io_uring_sqe *sqe, enum advice advice, uint64_t
 
 static bool request_valid(const struct advice_request *request)
 {
-	return (unsigned int)request->advice <= ADVICE_COLLAPSE && request->length &&
+	return (unsigned int)request->advice <= ADVICE_COLD && request->length &&
 	       request->start % PAGE_BYTES == 0 && request->length % PAGE_BYTES == 0 &&
 	       request->start <= UINT64_MAX - request->length;
 }

@@ -36,13 +36,10 @@ static void test_huge_page_advice_arrives(void **state)
 	assert_false(vma_at(lab, lab->memory).flags & VMA_HUGEPAGE);
 }
 
-static void test_collapse_makes_a_huge_page(void **state)
+static void collapse_or_skip(struct lab *lab)
 {
-	struct lab *lab = *state;
-	int result;
+	const int result = advise_one(lab, ADVICE_COLLAPSE, lab->memory, EXTENT);
 
-	attach_or_skip(lab);
-	result = advise_one(lab, ADVICE_COLLAPSE, lab->memory, EXTENT);
 	if (result == -EINVAL) {
 		print_message("SKIP: this kernel has no MADV_COLLAPSE\n");
 		skip();
@@ -52,7 +49,19 @@ static void test_collapse_makes_a_huge_page(void **state)
 		skip();
 	}
 	assert_int_equal(result, 0);
-	assert_true(vma_at(lab, lab->memory).anon_huge_bytes >= EXTENT);
+}
+
+static void test_collapse_makes_a_huge_page_and_cold_on_a_part_splits_it(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t huge_bytes;
+
+	attach_or_skip(lab);
+	collapse_or_skip(lab);
+	huge_bytes = vma_at(lab, lab->memory).anon_huge_bytes;
+	assert_true(huge_bytes >= EXTENT);
+	assert_int_equal(advise_one(lab, ADVICE_COLD, lab->memory, 4096), 0);
+	assert_int_equal(vma_at(lab, lab->memory).anon_huge_bytes, huge_bytes - EXTENT);
 }
 
 /* More requests than the ring has entries; each one's own answer, in the callers' order. */
@@ -87,7 +96,7 @@ static void test_a_malformed_request_is_refused_and_the_rest_goes_on(void **stat
 		{ lab->memory, 0, ADVICE_MERGEABLE, 1 },
 		{ lab->memory, 100, ADVICE_MERGEABLE, 1 },
 		{ UINT64_MAX - 4095, 8192, ADVICE_MERGEABLE, 1 },
-		{ lab->memory, EXTENT, (enum advice)5, 1 },
+		{ lab->memory, EXTENT, (enum advice)6, 1 },
 		{ lab->memory, EXTENT, (enum advice) - 1, 1 },
 		{ lab->memory, EXTENT, ADVICE_MERGEABLE, 1 },
 		{ lab->memory, 1, ADVICE_MERGEABLE, 1 },
@@ -234,7 +243,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		IN_LAB(test_marks_and_unmarks_exactly_the_range),
 		IN_LAB(test_huge_page_advice_arrives),
-		IN_LAB(test_collapse_makes_a_huge_page),
+		IN_LAB(test_collapse_makes_a_huge_page_and_cold_on_a_part_splits_it),
 		IN_LAB(test_many_requests_are_answered_one_by_one),
 		IN_LAB(test_a_malformed_request_is_refused_and_the_rest_goes_on),
 		IN_LAB(test_a_range_beyond_32_bits_is_marked_whole),
