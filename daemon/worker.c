@@ -227,8 +227,6 @@ static uint64_t next_pass_ns(const struct core *core, uint64_t pass_started_ns)
 	const uint64_t regular_ns = pass_started_ns + visit_interval_ns(core);
 	const uint64_t awaited_ns = core->paused ? UINT64_MAX : visit_awaited_ns(core);
 
-	if (core->audit.at_once)
-		return pass_started_ns;
 	if (core->once)
 		return awaited_ns != UINT64_MAX ? awaited_ns
 			: policies_awaited(core) ? pass_started_ns + LIBVIRT_PATIENCE_NS
@@ -236,12 +234,15 @@ static uint64_t next_pass_ns(const struct core *core, uint64_t pass_started_ns)
 	return awaited_ns < regular_ns ? awaited_ns : regular_ns;
 }
 
-/* What the pass before cost, with its burst, is paid off first. */
+/* What the pass before cost, with its burst, is paid off first; but no stranger stays in shared frames for
+ * so long. */
 static uint64_t next_paid_pass_ns(struct core *core, uint64_t pass_started_ns)
 {
 	const uint64_t next_ns = next_pass_ns(core, pass_started_ns);
 	const uint64_t paid_ns = budget_paid_ns(&core->budget);
 
+	if (core->audit.at_once)
+		return pass_started_ns;
 	return next_ns > paid_ns ? next_ns : paid_ns;
 }
 
