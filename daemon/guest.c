@@ -98,7 +98,16 @@ static void guest_take_ranges(
 /* Below this, what lies beside guest RAM is the VMM's own: ACPI tables (2 MiB), firmware, video memory. */
 #define BESIDE_RAM_BYTES (UINT64_C(16) << 20)
 
-/* Where all of a guest's RAM can never merge, the scraps beside it are no reason to go into the VMM. */
+static bool any_marked(const struct extent_map *map)
+{
+	for (size_t i = 0; i < map->count; i++)
+		if (map->extents[i].marked)
+			return true;
+	return false;
+}
+
+/* Where all of a guest's RAM can never merge, the scraps beside it are no reason to go into the VMM. One that is
+ * marked has been gone into, and its RAM can merge when userfaultfd does not watch it any more. */
 static size_t ranges_drop_scraps(
 	const struct guest *guest, struct ram_range *ranges, size_t range_count)
 {
@@ -108,7 +117,7 @@ static size_t ranges_drop_scraps(
 	for (size_t i = 0; i < range_count; i++)
 		if (ranges[i].verdict != RAM_MERGEABLE)
 			unmergeable_bytes += ranges[i].end - ranges[i].start;
-	if (!guest->is_vm || !guest->vmm.cmdline.ram_bytes ||
+	if (!guest->is_vm || any_marked(&guest->map) || !guest->vmm.cmdline.ram_bytes ||
 		unmergeable_bytes < guest->vmm.cmdline.ram_bytes)
 		return range_count;
 	for (size_t i = 0; i < range_count; i++)
