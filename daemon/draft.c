@@ -9,8 +9,9 @@
  * Prices, in pages that must fold.
  *
  * A mark may take 512 rmap_items of 64 bytes in the kernel, which are eight pages: below that, folding takes
- * more memory than it gives. Where memory is not all that counts it must give twice that: ksmd has to visit
- * every page of a mark as well, and to go back to it.
+ * more memory than it gives. In a balance with all else it must give twice that: ksmd has to visit every page
+ * of a mark as well, and to go back to it. Where huge pages are kept there are few extents to visit, and they
+ * are all that can be had.
  *
  * The price of a huge page (what a guest gains by it, in TLB misses and page tables not walked) is nothing to
  * whoever wants memory first, and more than there is to whoever keeps it. In between, together with the mark
@@ -42,7 +43,7 @@ void draft_done(struct draft *draft)
 /* A part of an extent (the end of a range, a small mapping) takes its share of what a mark takes. */
 static unsigned mark_price(enum policy_hugepages hugepages, const struct extent *extent)
 {
-	const unsigned whole = hugepages == HUGEPAGES_FOLD ? PRICE_MARK_LEAST : PRICE_MARK;
+	const unsigned whole = hugepages == HUGEPAGES_BALANCE ? PRICE_MARK : PRICE_MARK_LEAST;
 	const unsigned price = whole * extent_pages(extent) / EXTENT_PAGES;
 
 	return price < PRICE_MARK_LEAST ? PRICE_MARK_LEAST : price;

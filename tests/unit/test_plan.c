@@ -120,8 +120,8 @@ static void test_plan_folds_what_reaches_the_threshold(void **state)
 		{ HUGEPAGES_KEEP, true, 400, false },
 		{ HUGEPAGES_FOLD, false, 7, false },
 		{ HUGEPAGES_FOLD, false, 8, true },
-		{ HUGEPAGES_KEEP, false, 16, true },
-		{ HUGEPAGES_KEEP, false, 15, false },
+		{ HUGEPAGES_KEEP, false, 8, true },
+		{ HUGEPAGES_KEEP, false, 7, false },
 	};
 
 	(void)state;
