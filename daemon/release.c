@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "daemon/account.h"
 #include "daemon/fold.h"
 #include "daemon/means.h"
@@ -17,8 +18,14 @@
 #define RESERVE_DIVISOR     20
 #define RESERVE_LEAST_BYTES (UINT64_C(128) << 20)
 
-/* UNMERGEABLE of an extent and HUGEPAGE and COLLAPSE after it. */
-#define REQUESTS_PER_EXTENT 3
+/*
+ * UNMERGEABLE holds the target's address space locked while it copies, some 20 us a page where the frame has
+ * many sharers: a request covers no more than the stall budget allows, and at least so many pages.
+ */
+#define COPY_NS_PER_PAGE  22000
+#define PIECE_PAGES_LEAST 16
+/* UNMERGEABLE of the pieces of an extent, and HUGEPAGE and COLLAPSE after them. */
+#define REQUESTS_PER_EXTENT (EXTENT_PAGES / PIECE_PAGES_LEAST + 2)
 /* After each batch the headroom is looked at again: 32 MiB at the most come back in between. */
 #define EXTENTS_PER_BATCH 16
 
@@ -110,13 +117,23 @@ uint64_t release_need_bytes(const struct core *core, struct target *target)
 	return need_bytes_of(core, target, RELEASE_ALL);
 }
 
+static uint64_t piece_bytes(const struct core *core)
+{
+	const uint64_t pages = core->config.stall_budget_ms * NS_PER_MS / COPY_NS_PER_PAGE;
+
+	return (pages < PIECE_PAGES_LEAST ? PIECE_PAGES_LEAST : pages) * PAGE_BYTES;
+}
+
 static size_t extent_requests(const struct core *core, const struct target *target,
 	const struct extent *extent, struct advice_request *requests)
 {
-	const uint64_t length = extent->end - extent->start;
+	const uint64_t length = extent->end - extent->start, piece = piece_bytes(core);
 	size_t count = 0;
 
-	requests[count++] = (struct advice_request){ extent->start, length, ADVICE_UNMERGEABLE, 0 };
+	for (uint64_t start = extent->start; start < extent->end; start += piece)
+		requests[count++] = (struct advice_request){ start,
+			extent->end - start < piece ? extent->end - start : piece,
+			ADVICE_UNMERGEABLE, 0 };
 	if (fold_advice_undo(core, extent, &requests[count]))
 		count++;
 	if (wants_collapse(core, target, extent))
@@ -131,24 +148,36 @@ static void extent_released(struct extent *extent)
 	extent->visits = 0; /* to be read twice again before it may be marked again */
 }
 
+/* The first error of an extent's UNMERGEABLEs. */
+static int unmark_result(const struct advice_request *requests, size_t count)
+{
+	for (size_t i = 0; i < count && requests[i].advice == ADVICE_UNMERGEABLE; i++)
+		if (requests[i].ret_result)
+			return requests[i].ret_result;
+	return 0;
+}
+
 /* A failed UNMERGEABLE (no memory) leaves the extent marked and recorded. A failed COLLAPSE only leaves the
  * extent in small pages: khugepaged may get to it. */
 static int batch_release(struct core *core, struct target *target, struct extent **extents, size_t count)
 {
 	struct advice_request requests[EXTENTS_PER_BATCH * REQUESTS_PER_EXTENT];
-	size_t first[EXTENTS_PER_BATCH], request_count = 0;
+	size_t first[EXTENTS_PER_BATCH + 1], request_count = 0;
 	int error, failed = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		first[i] = request_count;
 		request_count += extent_requests(core, target, extents[i], &requests[request_count]);
 	}
+	first[count] = request_count;
 	error = means_advise(core, target, requests, request_count);
 	if (error)
 		return error;
 	for (size_t i = 0; i < count; i++) {
-		if (requests[first[i]].ret_result)
-			failed = requests[first[i]].ret_result;
+		const int result = unmark_result(&requests[first[i]], first[i + 1] - first[i]);
+
+		if (result)
+			failed = result;
 		else
 			extent_released(extents[i]);
 	}
