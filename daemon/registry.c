@@ -29,6 +29,15 @@ static void hook_cpu_add(const struct target *target, uint64_t *ring_ns, uint64_
 	*helper_ns += target->hook->ops->helper_cpu_ns(target->hook);
 }
 
+int64_t registry_reclaimed_bytes(const struct registry *registry)
+{
+	int64_t bytes = 0;
+
+	for (size_t i = 0; i < registry->count; i++)
+		bytes += registry->targets[i]->reclaimed_bytes;
+	return bytes;
+}
+
 void registry_hook_cpu(const struct registry *registry, uint64_t *ret_ring_ns, uint64_t *ret_helper_ns)
 {
 	*ret_ring_ns = registry->retired_ring_cpu_ns;

@@ -40,6 +40,8 @@ void registry_done(struct registry *registry);
 /* Takes the target over; it must not be there yet. 0 or -ENOMEM. */
 int registry_insert(struct registry *registry, struct target *target);
 struct target *registry_find(const struct registry *registry, pid_t pid);
+/* What all targets together had given back when they were last accounted. */
+int64_t registry_reclaimed_bytes(const struct registry *registry);
 /* CPU time of all hooks and helpers so far, gone ones included. */
 void registry_hook_cpu(const struct registry *registry, uint64_t *ret_ring_ns, uint64_t *ret_helper_ns);
 /* Lets go of the target's hook, its costs kept in the books. */

@@ -2,14 +2,11 @@
 #include "daemon/service.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 #include <unistd.h>
@@ -19,6 +16,7 @@
 #include "daemon/api.h"
 #include "daemon/config.h"
 #include "daemon/core.h"
+#include "daemon/directories.h"
 #include "daemon/links.h"
 #include "daemon/log.h"
 #include "daemon/policy_setter.h"
@@ -260,37 +258,6 @@ static char *attach_helper_find(void)
 	return strdup(PAGEFOLD_LIBEXECDIR "/pagefold-attach");
 }
 
-static int directory_make(const char *path, mode_t mode)
-{
-	if (mkdir(path, mode) < 0 && errno != EEXIST) {
-		const int error = -errno;
-
-		log_error("directory %s cannot be made: %m; see --runtime-dir and --state-dir", path);
-		return error;
-	}
-	return 0;
-}
-
-/* Two daemons with one record would each undo what the other one did. The kernel lets go of the lock
- * however this process ends. */
-static int state_dir_lock(struct service *service)
-{
-	const char *path = service->options->state_dir;
-	const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int error;
-
-	service->state_dir_fd = fd;
-	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
-		return 0;
-	error = -errno;
-	if (error == -EWOULDBLOCK)
-		log_error("another pagefoldd keeps its record in %s; give this one a --state-dir of "
-			  "its own", path);
-	else
-		log_error("directory %s cannot be locked: %m", path);
-	return error;
-}
-
 static void on_libvirt_changed(void *data)
 {
 	struct service *service = data;
@@ -409,7 +376,7 @@ static int service_start(struct service *service)
 	if (!error)
 		error = directory_make(service->options->state_dir, 0700);
 	if (!error)
-		error = state_dir_lock(service);
+		error = state_dir_lock(service->options->state_dir, &service->state_dir_fd);
 	if (!error)
 		error = core_start(service);
 	if (error)

@@ -12,17 +12,10 @@
 #include "daemon/commands.h"
 #include "daemon/log.h"
 #include "daemon/pass.h"
-#include "daemon/visit.h"
+#include "daemon/next_pass.h"
 
 /* One of each command for a hundred VMs; more is somebody's loop. */
 #define REQUESTS_MOST 128
-
-/* --once gives up hoping after so many passes, and calls less than this share no progress. */
-#define ONCE_PASSES_MOST      20
-#define ONCE_PROGRESS_DIVISOR 100
-
-/* --once looks again so much later where libvirt has not answered. */
-#define LIBVIRT_PATIENCE_NS (1 * NS_PER_S)
 
 /* How soon a VM that libvirt says nothing of is found: some microseconds each time. */
 #define NEWCOMERS_NS (2 * NS_PER_S)
@@ -173,77 +166,25 @@ static void worker_serve(struct worker *worker)
 	}
 }
 
-static int64_t reclaimed_bytes(const struct core *core)
-{
-	int64_t bytes = 0;
-
-	for (size_t i = 0; i < core->registry.count; i++)
-		bytes += core->registry.targets[i]->reclaimed_bytes;
-	return bytes;
-}
-
 static void once_finish(struct worker *worker, const char *why)
 {
 	log_notice("--once: %s after %llu passes; %lld MiB reclaimed, folds stay", why,
 		(unsigned long long)worker->core->pass_number,
-		(long long)(reclaimed_bytes(worker->core) >> 20));
+		(long long)(registry_reclaimed_bytes(&worker->core->registry) >> 20));
 	pthread_mutex_lock(&worker->lock);
 	worker->once_done = true;
 	pthread_mutex_unlock(&worker->lock);
 	worker_notify(worker);
 }
 
-/* libvirt has not said yet what may be done with one of its domains. */
-static bool policies_awaited(const struct core *core)
-{
-	for (size_t i = 0; i < core->registry.count; i++)
-		if (core->registry.targets[i]->policy_unknown)
-			return true;
-	return false;
-}
-
 /* True: there is nothing more to do for --once. */
 static bool once_judge(struct worker *worker, int64_t reclaimed_before)
 {
-	const struct core *core = worker->core;
-	const int64_t now = reclaimed_bytes(core);
-	const bool awaits = core->audit.at_once || core->plan.fold_pages ||
-		visit_awaited_ns(core) != UINT64_MAX ||
-		policies_awaited(core);
+	const char *why = next_pass_none(worker->core, reclaimed_before);
 
-	if (core->pass_number >= ONCE_PASSES_MOST)
-		once_finish(worker, "stopped");
-	else if (core->pass_number > 1 && core->blocked_by.count)
-		once_finish(worker, core->blocked_by.texts[0]);
-	else if (!awaits && now - reclaimed_before <= now / ONCE_PROGRESS_DIVISOR)
-		once_finish(worker, "nothing more to fold");
-	else
-		return false;
-	return true;
-}
-
-static uint64_t next_pass_ns(const struct core *core, uint64_t pass_started_ns)
-{
-	const uint64_t regular_ns = pass_started_ns + visit_interval_ns(core);
-	const uint64_t awaited_ns = core->paused ? UINT64_MAX : visit_awaited_ns(core);
-
-	if (core->once)
-		return awaited_ns != UINT64_MAX ? awaited_ns
-			: policies_awaited(core) ? pass_started_ns + LIBVIRT_PATIENCE_NS
-						 : 0;
-	return awaited_ns < regular_ns ? awaited_ns : regular_ns;
-}
-
-/* What the pass before cost, with its burst, is paid off first; but no stranger stays in shared frames for
- * so long. */
-static uint64_t next_paid_pass_ns(struct core *core, uint64_t pass_started_ns)
-{
-	const uint64_t next_ns = next_pass_ns(core, pass_started_ns);
-	const uint64_t paid_ns = budget_paid_ns(&core->budget);
-
-	if (core->audit.at_once)
-		return pass_started_ns;
-	return next_ns > paid_ns ? next_ns : paid_ns;
+	if (why)
+		once_finish(worker, why);
+	return why;
 }
 
 /* Cut short by news, by a raise, or by a VM that has started. */
@@ -271,7 +212,7 @@ static void worker_sleep(struct worker *worker, uint64_t next_ns)
 static bool worker_pass(struct worker *worker)
 {
 	struct core *core = worker->core;
-	const int64_t before = reclaimed_bytes(core);
+	const int64_t before = registry_reclaimed_bytes(&core->registry);
 	const int error = pass_run(core, worker_publish, worker);
 
 	if (error)
@@ -300,7 +241,7 @@ static void *worker_main(void *arg)
 		worker_serve(worker);
 		if (!idle)
 			idle = worker_pass(worker);
-		worker_sleep(worker, idle ? UINT64_MAX : next_paid_pass_ns(core, started_ns));
+		worker_sleep(worker, idle ? UINT64_MAX : next_pass_ns(core, started_ns));
 	}
 }
 
