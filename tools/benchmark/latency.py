@@ -6,7 +6,7 @@ import time
 from lab import host, paths, procs
 from lab.daemon import Daemon, merge_policy
 
-from benchmark.figures import AT_LEAST, AT_MOST, Figure
+from benchmark.figures import AT_MOST, Figure
 from benchmark.terms import MIB, BenchError, say
 
 MEMORY_MIB = 512
@@ -85,8 +85,8 @@ def measure(_bench):
                 f"{report[2]:.3f} {report[3]:.2f}; {speed:.0f} MiB/s")
     calm = [min(report[field] for report in baselines) for field in range(4)]
     return [*_figures("fold", folds, calm), *_figures("release", releases, calm),
-            Figure.of("release_speed", speeds, "MiB/s", (AT_LEAST, 150),
-                      "through the ring, the target running")], {
+            Figure.of("release_speed_beside_faults", speeds, "MiB/s",
+                      note="a target that does nothing but page faults all the time")], {
         "baseline": baselines, "fold": folds, "release": releases, "release_mib_per_s": speeds}
 
 
