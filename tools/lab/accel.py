@@ -45,6 +45,7 @@ def _probe():
         return "tcg"
     finally:
         del os.environ["PAGEFOLD_LAB_ACCEL"]
+        arguments.cache_clear()  # what was tried out is no answer
 
 
 def _stamp():
