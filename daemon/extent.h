@@ -38,7 +38,8 @@ struct extent {
 	bool marked;          /* by us, and recorded */
 	bool watched;         /* registered with userfaultfd, for now: kept in mind, and left alone */
 	bool out_of_reach;    /* the hook that advises the whole does not get at it */
-	bool settling;        /* its second visit is appointed */
+	bool settling;        /* the visit that tells whether it stays as it is is appointed */
+	bool judged;          /* that was the last one */
 	bool fresh;           /* marked since the last trim: what of it folded is not known yet */
 	bool exposed;         /* an audit found it to share a frame with a stranger */
 	uint16_t promised;    /* pages the plan expected of the fresh mark */

@@ -254,6 +254,7 @@ static int visits_take(struct round *round)
 			continue;
 		visit_book(&core->recount, visit, now);
 		core->settled = core->settled || extent->settling;
+		extent->judged = extent->settling;
 		extent->settling = false;
 		extent->due_ns = now + schedule_rest_ns(&schedule, extent, visit->target->young);
 	}
@@ -327,10 +328,12 @@ void visit_schedule(struct core *core, const struct plan *plan)
 			continue;
 		target = core->registry.targets[entry->vm];
 		extent = &target->guest.map.extents[entry->extent];
-		/* One that keeps changing keeps to the ordinary interval. Appointed once: passes
-		 * that follow each other faster than it settles would put it off for ever. */
-		if (extent->visits < 2 && !extent->settling)
-			extent->due_ns = now + schedule_settle_ns(&schedule, target->young);
+		/* What changed in a long rest says nothing of how it is now: a second visit follows
+		 * soon. One that changes even then rests. Appointed once: passes that follow each
+		 * other faster than it settles would put it off for ever. */
+		if (extent->settling || extent->judged)
+			continue;
+		extent->due_ns = now + schedule_settle_ns(&schedule, target->young);
 		extent->settling = true;
 	}
 }
@@ -350,7 +353,7 @@ uint64_t visit_awaited_ns(const struct core *core)
 		 * before, whose indices nobody has kept up with. */
 		target = registry_find(&core->registry, entry->pid);
 		extent = target ? extent_map_find(&target->guest.map, entry->start) : NULL;
-		if (extent && extent->visits < 2 && extent->due_ns < next_ns)
+		if (extent && extent->settling && extent->due_ns < next_ns)
 			next_ns = extent->due_ns;
 	}
 	return next_ns;

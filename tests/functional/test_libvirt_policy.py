@@ -79,8 +79,9 @@ def test_metadata_off_releases(libvirtd, domains):
 
 
 def test_metadata_that_is_no_policy_only_observes_and_says_why(libvirtd, domains):
+    # Before the daemon comes: what it would have folded by then it would keep.
+    domains[0].set_policy("<policy mode='maybe' group='web'/>", "--live")
     with pagefoldd(libvirtd, **{"default-mode": "merge"}) as daemon:
-        domains[0].set_policy("<policy mode='maybe' group='web'/>", "--live")
         vm = scene.wait_vm(daemon, domains[0], lambda vm: "no policy" in (vm["reason"] or ""))
         assert vm["mode"] == "observe" and "mode" in vm["reason"]
         daemon.reload()
