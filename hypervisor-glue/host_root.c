@@ -170,3 +170,22 @@ int host_root_write_sys(const struct host_root *root, const char *path, const ch
 		return -errno;
 	return (size_t)written == length ? 0 : -EIO;
 }
+
+int host_root_process_directory(
+	const struct host_root *root, pid_t pid, const char *name, DIR **ret)
+{
+	_cleanup_close_ int fd = -1;
+	DIR *directory;
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "%d/%s", (int)pid, name);
+	fd = openat(root->proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return host_root_process_error(root, pid, -errno);
+	directory = fdopendir(fd);
+	if (!directory)
+		return -errno;
+	(void)steal_fd(&fd);
+	*ret = directory;
+	return 0;
+}

@@ -6,6 +6,7 @@
 #ifndef PAGEFOLD_GLUE_HOST_ROOT_H
 #define PAGEFOLD_GLUE_HOST_ROOT_H
 
+#include <dirent.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -47,5 +48,9 @@ int host_root_read_process(const struct host_root *root, pid_t pid, const char *
 int host_root_process_error(const struct host_root *root, pid_t pid, int error);
 /* Writes text to a file of /sys in one write(). 0 or -errno. */
 int host_root_write_sys(const struct host_root *root, const char *path, const char *text);
+
+/* Opens /proc/PID/NAME, a directory, for readdir(); the caller closes it. 0, -ESRCH, -errno. */
+int host_root_process_directory(
+	const struct host_root *root, pid_t pid, const char *name, DIR **ret);
 
 #endif

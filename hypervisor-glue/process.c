@@ -233,19 +233,13 @@ int process_list(const struct host_root *root, pid_t **ret_pids, size_t *ret_cou
 int process_find_descriptor(const struct host_root *root, pid_t pid, const char *shown)
 {
 	_cleanup_closedir_ DIR *directory = NULL;
-	_cleanup_close_ int fd = -1;
 	const struct dirent *entry;
 	int found = -ENOENT;
-	char path[64];
+	int error;
 
-	(void)snprintf(path, sizeof(path), "%d/fd", pid);
-	fd = openat(root->proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return host_root_process_error(root, pid, -errno);
-	directory = fdopendir(fd);
-	if (!directory)
-		return -errno;
-	(void)steal_fd(&fd);
+	error = host_root_process_directory(root, pid, "fd", &directory);
+	if (error)
+		return error;
 	while ((entry = readdir(directory))) {
 		char target[64];
 		uint64_t number;

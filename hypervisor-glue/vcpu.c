@@ -50,19 +50,14 @@ static void thread_look(const char *text, struct looked *looked)
 static int threads_look(const struct host_root *root, pid_t pid, struct looked *ret)
 {
 	_cleanup_closedir_ DIR *directory = NULL;
-	_cleanup_close_ int fd = -1;
 	struct looked looked = { 0 };
 	const struct dirent *entry;
 	char path[64];
+	int error;
 
-	(void)snprintf(path, sizeof(path), "%d/task", pid);
-	fd = openat(root->proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return host_root_process_error(root, pid, -errno);
-	directory = fdopendir(fd);
-	if (!directory)
-		return -errno;
-	(void)steal_fd(&fd);
+	error = host_root_process_directory(root, pid, "task", &directory);
+	if (error)
+		return error;
 	while ((entry = readdir(directory))) {
 		_cleanup_free_ char *text = NULL;
 		uint64_t tid;

@@ -42,19 +42,13 @@ static void look_at_link(const char *target, struct descriptors *ret)
 static int look_at_descriptors(const struct host_root *root, pid_t pid, struct descriptors *ret)
 {
 	_cleanup_closedir_ DIR *directory = NULL;
-	_cleanup_close_ int fd = -1;
 	struct descriptors found = { 0 };
 	const struct dirent *entry;
-	char path[32];
+	int error;
 
-	(void)snprintf(path, sizeof(path), "%d/fd", pid);
-	fd = openat(root->proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return host_root_process_error(root, pid, -errno);
-	directory = fdopendir(fd);
-	if (!directory)
-		return -errno;
-	(void)steal_fd(&fd);
+	error = host_root_process_directory(root, pid, "fd", &directory);
+	if (error)
+		return error;
 	while ((entry = readdir(directory))) {
 		char target[PATH_MAX];
 		const ssize_t length =
