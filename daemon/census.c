@@ -201,9 +201,11 @@ int census_take(struct core *core)
 	if (!error && core->active_group[0])
 		error = group_count_folding(core, core->active_group, &saveable_bytes);
 	if (!error) {
+		const uint64_t now_ns = clock_monotonic_ns();
+
 		core->index_stale = false;
-		recount_done(&core->recount, clock_monotonic_ns() - started_ns,
-			clock_monotonic_ns());
+		/* A pass that counts cannot rest: what resting leaves out is part of the price. */
+		recount_done(&core->recount, now_ns - started_ns + core->rest.cost_ns, now_ns);
 	}
 	return error;
 }
