@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the API's files share: api.c owns the socket, libmicrohttpd and its place in the event loop;
+ * What the API's files share: api.c owns the socket and its place in the event loop;
  * api_call.c is one request from its first line to its answer; api_routes.c is what can be asked for.
  */
 #ifndef PAGEFOLD_DAEMON_API_INTERNAL_H
@@ -12,6 +12,7 @@
 #include "common/cleanup.h"
 #include "daemon/api.h"
 #include "daemon/api_parse.h"
+#include "daemon/http_loop.h"
 
 #define API_SCHEMA 1
 
@@ -68,8 +69,7 @@ struct api_set_policy {
 
 struct api {
 	struct api_backend backend;
-	struct MHD_Daemon *http;
-	sd_event_source *io, *timer, *resumed;
+	struct http_loop loop;
 	char *socket_path;
 	dev_t socket_device;
 	ino_t socket_inode;
