@@ -35,6 +35,7 @@ struct twin_count {
 	struct twin_owner *owners;
 	size_t owner_count;
 	bool known_twins_only;
+	struct twin_pairs *pairs; /* NULL: not wanted */
 	uint64_t multiplier;
 
 	struct counted_extent *extents;

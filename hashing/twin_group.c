@@ -6,15 +6,27 @@
 #define PAGE_BYTES UINT64_C(4096)
 
 /* `copies` of one content in `owner`; `owners` hold it, `first` is the first of them. */
-static void account_content(struct twin_owner *owner, uint64_t copies, uint64_t owners, bool first)
+static void account_content(const struct twin_count *count, struct twin_owner *owner, uint64_t copies,
+	uint64_t owners, bool first)
 {
 	const uint64_t cross_bytes = (owners - 1) * PAGE_BYTES;
 
+	owner->ret_sums.duplicate_pages += copies;
 	owner->ret_sums.distinct_contents++;
 	owner->ret_sums.self_bytes += (copies - 1) * PAGE_BYTES;
 	owner->ret_sums.cross_bytes += cross_bytes / owners;
 	if (first)
 		owner->ret_sums.cross_bytes += cross_bytes % owners;
+	if (count->pairs)
+		twin_pairs_hold(count->pairs, (size_t)(owner - count->owners), copies);
+}
+
+/* All its owners have been told. */
+static void account_end(struct twin_count *count)
+{
+	count->distinct_contents++;
+	if (count->pairs)
+		twin_pairs_end_content(count->pairs);
 }
 
 static uint64_t record_location(const struct twin_count *count, uint64_t record)
@@ -31,6 +43,8 @@ static void record_set_state(const struct twin_count *count, uint64_t record, en
 {
 	const uint64_t location = record_location(count, record);
 
+	if (count->pairs)
+		return;
 	extent_prints_set_state(count->extents[location / EXTENT_PAGES].prints,
 		(unsigned)(location % EXTENT_PAGES), state);
 }
@@ -41,7 +55,6 @@ static void read_group(struct twin_count *count, const uint64_t *records, size_t
 	const struct twin_owner *first = record_owner(count, records[0]), *last = first;
 	uint64_t owners = 1;
 
-	count->distinct_contents++;
 	for (size_t i = 0; i < group; i++) {
 		const struct twin_owner *owner = record_owner(count, records[i]);
 
@@ -56,8 +69,9 @@ static void read_group(struct twin_count *count, const uint64_t *records, size_t
 		for (end = start + 1; end < group; end++)
 			if (record_owner(count, records[end]) != owner)
 				break;
-		account_content(owner, end - start, owners, owner == first);
+		account_content(count, owner, end - start, owners, owner == first);
 	}
+	account_end(count);
 }
 
 void twin_group_read(struct twin_count *count, const uint64_t *records, size_t total)
@@ -87,18 +101,18 @@ void twin_group_content(struct twin_count *count, const struct twin_slice *slice
 		const size_t picked = twin_slice_pick(count, extent->prints, slice, picks);
 
 		count->copies[extent->owner - count->owners] += picked;
-		for (size_t j = 0; j < picked; j++)
+		for (size_t j = 0; j < picked && !count->pairs; j++)
 			extent_prints_set_state(
 				extent->prints, (unsigned)(picks[j] & ~MIXED_MASK), PAGE_TWIN);
 	}
 
-	count->distinct_contents++;
 	for (size_t i = 0; i < count->owner_count; i++)
 		owners += count->copies[i] > 0;
 	for (size_t i = 0; i < count->owner_count; i++) {
 		if (!count->copies[i])
 			continue;
-		account_content(&count->owners[i], count->copies[i], owners, first);
+		account_content(count, &count->owners[i], count->copies[i], owners, first);
 		first = false;
 	}
+	account_end(count);
 }

@@ -231,7 +231,6 @@ static void owner_sum_up(struct twin_owner *owner)
 			tally = extent_prints_tally(owner->extents[i]);
 		owner->ret_sums.pages += tally.pages;
 		owner->ret_sums.zero_pages += tally.zeros;
-		owner->ret_sums.duplicate_pages += tally.twins;
 		if (owner->ret_extents)
 			owner->ret_extents[i] =
 				(struct twin_extent){ .twins = tally.twins, .zeros = tally.zeros };
@@ -254,6 +253,7 @@ int twin_index_count(struct twin_owner *owners, size_t owner_count,
 		.owners = owners,
 		.owner_count = owner_count,
 		.known_twins_only = options->known_twins_only,
+		.pairs = options->pairs,
 		.multiplier = draw_multiplier(),
 	};
 	struct twin_slice everything;
@@ -269,12 +269,14 @@ int twin_index_count(struct twin_owner *owners, size_t owner_count,
 		return -ENOMEM;
 
 	/* Nothing can fail from here on. */
-	if (!count.known_twins_only)
+	if (!count.known_twins_only && !count.pairs)
 		for (size_t i = 0; i < count.extent_count; i++)
 			extent_prints_forget_twins(count.extents[i].prints);
 	for (size_t i = 0; i < owner_count; i++)
 		owners[i].ret_sums = (struct twin_sums){ 0 };
 	index_slice(&count, &everything, 0);
+	if (count.pairs)
+		twin_pairs_finish(count.pairs);
 
 	*ret_total = (struct twin_sums){ .distinct_contents = count.distinct_contents };
 	for (size_t i = 0; i < owner_count; i++) {

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "hashing/extent_prints.h"
+#include "hashing/twin_pairs.h"
 
 /* Pages unless the name says bytes. Zero pages are never duplicates. */
 struct twin_sums {
@@ -53,6 +54,9 @@ struct twin_index_options {
 	/* Recount: only pages that are PAGE_TWIN now can still be one. Pages that lost their last
 	 * partner become PAGE_SINGLE. */
 	bool known_twins_only;
+	/* NULL: not wanted. Who has how much in common with whom, made for as many owners. Then this is a look
+	 * and no more: the states of the pages stay as they are, and ret_extents must be NULL. */
+	struct twin_pairs *pairs;
 };
 
 /*
