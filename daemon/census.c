@@ -7,42 +7,12 @@
 
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "daemon/electorate.h"
 #include "daemon/groups.h"
 #include "hashing/twin_index.h"
 
 /* Another group must promise a quarter more before it takes the active group's place. */
 #define HYSTERESIS_PERCENT 125
-
-/* Some of the targets, counted together. */
-struct electorate {
-	struct target **targets;
-	size_t count;
-};
-
-static bool is_counted(const struct target *target, const char *group, bool folding_only)
-{
-	if (!target->mapped || target->policy.mode == MODE_OFF || strcmp(target->policy.group, group))
-		return false;
-	return !folding_only || target_wants_folds(target, group);
-}
-
-static int electorate_init(struct electorate *electorate, const struct core *core,
-	const char *group, bool folding_only)
-{
-	electorate->count = 0;
-	electorate->targets = calloc(core->registry.count + 1, sizeof(struct target *));
-	if (!electorate->targets)
-		return -ENOMEM;
-	for (size_t i = 0; i < core->registry.count; i++)
-		if (is_counted(core->registry.targets[i], group, folding_only))
-			electorate->targets[electorate->count++] = core->registry.targets[i];
-	return 0;
-}
-
-static void electorate_done(struct electorate *electorate)
-{
-	free(electorate->targets);
-}
 
 static void results_take(struct target *target, const struct twin_owner *owner)
 {
@@ -52,40 +22,31 @@ static void results_take(struct target *target, const struct twin_owner *owner)
 		target->guest.map.extents[e].twins = owner->ret_extents[e].twins;
 }
 
-static int electorate_count(const struct electorate *electorate, uint64_t *ret_saveable_bytes)
+/* Asks for what every extent has, and takes it. */
+static int electorate_count(struct electorate *electorate, uint64_t *ret_saveable_bytes)
 {
 	const struct twin_index_options options = { 0 };
 	const size_t count = electorate->count;
-	_cleanup_free_ struct twin_owner *owners = calloc(count + 1, sizeof(*owners));
-	_cleanup_free_ struct extent_prints **prints = NULL;
 	_cleanup_free_ struct twin_extent *extents = NULL;
 	struct twin_sums total;
 	size_t at = 0;
 	int error;
 
 	for (size_t i = 0; i < count; i++)
-		at += electorate->targets[i]->guest.map.count;
-	prints = calloc(at + 1, sizeof(struct extent_prints *));
+		at += electorate->owners[i].extent_count;
 	extents = calloc(at + 1, sizeof(*extents));
-	if (!owners || !prints || !extents)
+	if (!extents)
 		return -ENOMEM;
 	at = 0;
 	for (size_t i = 0; i < count; i++) {
-		const struct extent_map *map = &electorate->targets[i]->guest.map;
-
-		owners[i] = (struct twin_owner){
-			.extents = prints + at,
-			.extent_count = map->count,
-			.ret_extents = extents + at,
-		};
-		for (size_t e = 0; e < map->count; e++)
-			prints[at++] = map->extents[e].prints;
+		electorate->owners[i].ret_extents = extents + at;
+		at += electorate->owners[i].extent_count;
 	}
-	error = twin_index_count(owners, count, &options, &total);
+	error = twin_index_count(electorate->owners, count, &options, &total);
 	if (error)
 		return error;
 	for (size_t i = 0; i < count; i++)
-		results_take(electorate->targets[i], &owners[i]);
+		results_take(electorate->targets[i], &electorate->owners[i]);
 	if (ret_saveable_bytes)
 		*ret_saveable_bytes = twin_sums_saveable_bytes(&total);
 	return 0;
@@ -94,7 +55,7 @@ static int electorate_count(const struct electorate *electorate, uint64_t *ret_s
 static int group_count(
 	struct core *core, const char *group, bool folding_only, uint64_t *ret_saveable_bytes)
 {
-	_cleanup_(electorate_done) struct electorate electorate;
+	_cleanup_(electorate_done) struct electorate electorate = { 0 };
 	const int error = electorate_init(&electorate, core, group, folding_only);
 
 	return error ? error : electorate_count(&electorate, ret_saveable_bytes);
@@ -104,8 +65,8 @@ static int group_count(
 static bool group_folds_whole(const struct core *core, const char *group)
 {
 	for (size_t i = 0; i < core->registry.count; i++)
-		if (is_counted(core->registry.targets[i], group, false) &&
-			!is_counted(core->registry.targets[i], group, true))
+		if (electorate_includes(core->registry.targets[i], group, false) &&
+			!electorate_includes(core->registry.targets[i], group, true))
 			return false;
 	return true;
 }
@@ -118,7 +79,7 @@ static int group_count_folding(struct core *core, const char *group, uint64_t *r
 	if (!group_folds_whole(core, group))
 		return group_count(core, group, true, ret_saveable_bytes);
 	for (size_t i = 0; i < core->registry.count; i++)
-		if (is_counted(core->registry.targets[i], group, true))
+		if (electorate_includes(core->registry.targets[i], group, true))
 			bytes += core->registry.targets[i]->saveable_bytes;
 	*ret_saveable_bytes = bytes;
 	return 0;
