@@ -2,7 +2,6 @@
 #include "daemon/api_internal.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -10,75 +9,8 @@
 #include "daemon/log.h"
 #include "daemon/snapshot_json.h"
 
-/* Twelve digits: 0.1 is written as 0.1. */
-#define DUMP_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(12))
-
 /* A body that is too long is read and dropped, so that the client gets to hear why; up to here. */
 #define BODY_DROP_MAX ((size_t)1024 * 1024)
-
-struct api_reply api_reply_json(unsigned status, json_t *body)
-{
-	return (struct api_reply){ .status = status, .body = body };
-}
-
-struct api_reply api_reply_error(unsigned status, const char *format, ...)
-{
-	char sentence[512];
-	va_list arguments;
-
-	va_start(arguments, format);
-	(void)vsnprintf(sentence, sizeof(sentence), format, arguments);
-	va_end(arguments);
-	return api_reply_json(
-		status, json_pack("{si so}", "schema", API_SCHEMA, "error", json_text(sentence)));
-}
-
-static char *dump(const json_t *body, size_t *ret_length)
-{
-	const size_t length = body ? json_dumpb(body, NULL, 0, DUMP_FLAGS) : 0;
-	char *text = length > 0 ? malloc(length + 1) : NULL;
-
-	if (!text)
-		return NULL;
-	(void)json_dumpb(body, text, length, DUMP_FLAGS);
-	text[length] = '\n';
-	*ret_length = length + 1;
-	return text;
-}
-
-static struct MHD_Response *make_response(const struct api_reply *reply)
-{
-	static char no_memory[] = "{\"schema\":1,\"error\":\"The daemon is out of memory.\"}\n";
-	struct MHD_Response *response;
-	size_t length;
-	char *text = dump(reply->body, &length);
-
-	if (!text)
-		return MHD_create_response_from_buffer(
-			strlen(no_memory), no_memory, MHD_RESPMEM_PERSISTENT);
-	response = MHD_create_response_from_buffer(length, text, MHD_RESPMEM_MUST_FREE);
-	if (!response)
-		free(text);
-	return response;
-}
-
-/* Takes the reply's body. */
-static enum MHD_Result send_reply(struct MHD_Connection *connection, struct api_reply reply)
-{
-	struct MHD_Response *response = make_response(&reply);
-	const unsigned status = reply.body ? reply.status : MHD_HTTP_INTERNAL_SERVER_ERROR;
-	enum MHD_Result result = MHD_NO;
-
-	json_decref(reply.body);
-	if (!response)
-		return MHD_NO;
-	if (MHD_add_response_header(response, "Content-Type", "application/json") == MHD_YES &&
-		(!reply.allow[0] ||
-			MHD_add_response_header(response, "Allow", reply.allow) == MHD_YES))
-		result = MHD_queue_response(connection, status, response);
-	MHD_destroy_response(response);
-	return result;
-}
 
 static unsigned outcome_status(int error)
 {
@@ -307,7 +239,7 @@ static enum MHD_Result begin_call(struct api *api, struct MHD_Connection *connec
 	call->connection = connection;
 	*ret = call;
 	refusal = check_request(call, url, method);
-	return refusal.status ? send_reply(connection, refusal) : MHD_YES;
+	return refusal.status ? api_reply_send(connection, refusal) : MHD_YES;
 }
 
 static enum MHD_Result take_body(struct api_call *call, const char *bytes, size_t *size)
@@ -341,7 +273,7 @@ enum MHD_Result api_call_step(void *api, struct MHD_Connection *connection, cons
 		reply = body_too_large();
 	else
 		reply = call->handler(call);
-	return reply.status ? send_reply(connection, reply) : MHD_YES;
+	return reply.status ? api_reply_send(connection, reply) : MHD_YES;
 }
 
 void api_call_completed(_unused_ void *api, _unused_ struct MHD_Connection *connection,

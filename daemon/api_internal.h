@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the API's files share: api.c owns the socket and its place in the event loop;
- * api_call.c is one request from its first line to its answer; api_routes.c is what can be asked for.
+ * api_call.c is one request from its first line to its answer; api_routes.c is what can be asked for;
+ * api_reply.c is how an answer is written.
  */
 #ifndef PAGEFOLD_DAEMON_API_INTERNAL_H
 #define PAGEFOLD_DAEMON_API_INTERNAL_H
@@ -23,6 +24,7 @@ struct api_reply {
 	unsigned status; /* 0: the answer comes later */
 	json_t *body;    /* owned; NULL: out of memory */
 	char allow[32];  /* for a 405 */
+	struct MHD_Response *response; /* what is no JSON of ours: owned, and there is no body */
 };
 
 struct api_call;
@@ -96,8 +98,15 @@ struct api_reply api_call_submit(struct api_call *call, const struct api_request
 struct api_reply api_call_set_policy(struct api_call *call);
 /* Answers a call that waits. Takes the outcome. */
 void api_call_finish(struct api_call *call, struct api_outcome outcome);
+
+/* api_reply.c */
 struct api_reply api_reply_json(unsigned status, json_t *body);
 struct api_reply api_reply_error(unsigned status, const char *format, ...) _printf_(2, 3);
+/* Of any type, made by the caller. Takes response; NULL: out of memory. */
+struct api_reply api_reply_response(
+	unsigned status, const char *content_type, struct MHD_Response *response);
+/* Takes what the reply owns. */
+enum MHD_Result api_reply_send(struct MHD_Connection *connection, struct api_reply reply);
 
 /* api_routes.c: NULL: no such path. */
 const struct api_route *api_route_find(const struct api_path *path);
