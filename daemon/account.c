@@ -121,9 +121,14 @@ void account_target(struct target *target)
 
 void account_targets(struct core *core)
 {
-	for (size_t i = 0; i < core->registry.count; i++)
-		if (core->registry.targets[i]->mapped)
-			account_target(core->registry.targets[i]);
+	for (size_t i = 0; i < core->registry.count; i++) {
+		struct target *target = core->registry.targets[i];
+		const struct ledger_stretch stretch = ledger_begin(core);
+
+		if (target->mapped)
+			account_target(target);
+		ledger_end_for(core, stretch, target);
+	}
 }
 
 static int64_t own_resident_bytes(const struct core *core)

@@ -355,6 +355,7 @@ int burst_run(struct core *core, uint64_t expected_pages, struct burst_result *r
 	burst.paced_ns = burst.scan_ended_ns = burst.started_ns;
 	burst.paced_cpu_ns = burst.cpu_before_ns;
 
+	ledger_burst_begins(core);
 	audit_burst_begins(core);
 	error = knobs_take(core);
 	if (error)
@@ -369,6 +370,7 @@ int burst_run(struct core *core, uint64_t expected_pages, struct burst_result *r
 	result.wall_ns = clock_monotonic_ns() - burst.started_ns;
 	result.ksmd_cpu_ns = ksmd_cpu_ns(core) - burst.cpu_before_ns;
 	core->driver.ksmd_cpu_ns += result.ksmd_cpu_ns;
+	ledger_burst_ended(core, result.scans, result.ksmd_cpu_ns);
 	budget_charge(&core->budget, result.ksmd_cpu_ns);
 	core->bursts++;
 	*ret = result;

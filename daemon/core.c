@@ -144,6 +144,7 @@ int core_open(struct core *core, const bool disabled[FEATURE_COUNT])
 	char boot_id[BOOT_ID_BYTES];
 	int error;
 
+	(void)clock_gettime(CLOCK_REALTIME, &core->since);
 	driver_init(&core->driver);
 	budget_init(&core->budget, core->config.cpu_percent);
 	error = host_root_open("", &core->root);

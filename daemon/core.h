@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "daemon/audit.h"
 #include "daemon/budget.h"
@@ -56,6 +57,8 @@ struct core {
 	struct audit audit;
 	struct budget budget;   /* of all that we cause */
 	uint64_t charged_hook_ns; /* of the rings and the helper, so far */
+	uint64_t charged_here_ns; /* of the pass thread's own time, to the VMs it was for */
+	struct timespec since;    /* when the books began */
 	char active_group[POLICY_GROUP_BYTES]; /* "": none */
 	bool paused;
 	uint64_t pass_number;

@@ -5,6 +5,8 @@
 #include <sched.h>
 #include <stdatomic.h>
 
+#include "common/clock.h"
+
 /* Neighbouring extents go to one thread, a few at a time: taking them costs nothing then, and at
  * the end no thread waits for another for longer than a millisecond. */
 #define SHARE 4
@@ -63,6 +65,7 @@ static void *hand_work(void *arg)
 	struct shift *shift = hand->shift;
 	size_t first;
 
+	hand->scanner->clock_ns = clock_thread_cpu_ns();
 	while ((first = atomic_fetch_add(&shift->next, SHARE)) < shift->count)
 		for (size_t i = first; i < first + SHARE && i < shift->count; i++) {
 			if (atomic_load_explicit(&shift->enough, memory_order_relaxed))

@@ -101,8 +101,12 @@ static int stage_map(struct core *core, uint64_t *ret_cost_ns)
 	uint64_t max_map_count;
 	const int error = max_map_count_read(&core->root, &max_map_count);
 
-	for (size_t i = 0; !error && i < core->registry.count; i++)
+	for (size_t i = 0; !error && i < core->registry.count; i++) {
+		const struct ledger_stretch stretch = ledger_begin(core);
+
 		target_map(core, core->registry.targets[i], max_map_count);
+		ledger_end_for(core, stretch, core->registry.targets[i]);
+	}
 	*ret_cost_ns = 2 * (clock_thread_cpu_ns() - before_ns);
 	return error;
 }
@@ -123,12 +127,14 @@ static int stage_map_moved(struct core *core)
 
 	for (size_t i = 0; !error && i < core->registry.count; i++) {
 		struct target *target = core->registry.targets[i];
+		const struct ledger_stretch stretch = ledger_begin(core);
 
-		if (rest_holds(core, target))
-			continue;
-		target_map(core, target, max_map_count);
-		if (target->mapped)
-			account_target(target);
+		if (!rest_holds(core, target)) {
+			target_map(core, target, max_map_count);
+			if (target->mapped)
+				account_target(target);
+		}
+		ledger_end_for(core, stretch, target);
 	}
 	return error;
 }
@@ -274,10 +280,12 @@ int pass_run(struct core *core, publish_fn publish, void *arg)
 	struct full_pass full = {
 		.started_ns = clock_monotonic_ns(), .bursts_before = core->bursts
 	};
+	struct ledger_stretch stretch;
 	bool news = false, rests = false;
 	int error;
 
 	error = stage_discover(core, &news);
+	stretch = ledger_begin(core);
 	if (!error) {
 		rests = rest_is_allowed(core);
 		error = rests ? stage_map_moved(core)
@@ -292,6 +300,7 @@ int pass_run(struct core *core, publish_fn publish, void *arg)
 	full.error = error;
 	if (!rests)
 		error = pass_full(core, &full, &publication);
+	ledger_end_for_all(core, stretch);
 	record_losses(core);
 	core->pass_number++;
 	publish_now(&publication);

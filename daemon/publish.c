@@ -208,6 +208,7 @@ static int vm_fill(const struct core *core, struct target *target, struct snapsh
 		vm->uuid = strdup(target->guest.vmm.cmdline.uuid);
 	if (target->reason)
 		vm->reason = strdup(target->reason);
+	vm->cpu_seconds = seconds(ledger_of(target));
 	if (target->policy_source)
 		vm->policy_source = strdup(target->policy_source);
 	vm_fill_numbers(target, vm);
@@ -283,15 +284,32 @@ static void savings_fill(const struct core *core, struct snapshot *snapshot)
 		snapshot->net_bytes = snapshot->reclaimed_bytes - snapshot->metadata_bytes;
 }
 
+/* The same time, by who it was for. */
+static void payers_fill(const struct core *core, struct snapshot *snapshot)
+{
+	const double all = snapshot->scan_cpu_seconds + snapshot->ksmd_cpu_seconds +
+		snapshot->ring_cpu_seconds + snapshot->helper_cpu_seconds;
+	double charged = 0;
+
+	for (size_t i = 0; i < snapshot->vm_count; i++)
+		charged += snapshot->vms[i].cpu_seconds;
+	snapshot->vms_cpu_seconds = charged;
+	snapshot->ended_cpu_seconds = seconds(core->registry.ended_cpu_ns);
+	charged += snapshot->ended_cpu_seconds;
+	snapshot->own_cpu_seconds = all > charged ? all - charged : 0;
+}
+
 static void cost_fill(const struct core *core, struct snapshot *snapshot)
 {
 	uint64_t ring_ns, helper_ns;
 
 	registry_hook_cpu(&core->registry, &ring_ns, &helper_ns);
+	snapshot->since = core->since;
 	snapshot->scan_cpu_seconds = seconds(clock_process_cpu_ns());
 	snapshot->ksmd_cpu_seconds = seconds(core->driver.ksmd_cpu_ns);
 	snapshot->ring_cpu_seconds = seconds(ring_ns);
 	snapshot->helper_cpu_seconds = seconds(helper_ns);
+	payers_fill(core, snapshot);
 }
 
 static void pass_fill(const struct core *core, struct snapshot *snapshot)

@@ -48,9 +48,14 @@ void registry_hook_cpu(const struct registry *registry, uint64_t *ret_ring_ns, u
 
 void registry_hook_detach(struct registry *registry, struct target *target)
 {
+	uint64_t ring_ns = 0, helper_ns = 0;
+
 	if (!target->hook)
 		return;
-	hook_cpu_add(target, &registry->retired_ring_cpu_ns, &registry->retired_helper_cpu_ns);
+	hook_cpu_add(target, &ring_ns, &helper_ns);
+	registry->retired_ring_cpu_ns += ring_ns;
+	registry->retired_helper_cpu_ns += helper_ns;
+	target->ledger.hook_ns += ring_ns + helper_ns;
 	target->hook->ops->detach(target->hook);
 	target->hook = NULL;
 }
@@ -84,6 +89,7 @@ static void registry_drop(struct registry *registry, struct target *target)
 	memmove(&registry->targets[at], &registry->targets[at + 1],
 		(registry->count - at) * sizeof(struct target *));
 	registry_hook_detach(registry, target);
+	registry->ended_cpu_ns += ledger_of(target);
 	target_free(target);
 }
 

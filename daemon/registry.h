@@ -20,6 +20,7 @@ struct registry {
 	bool lost_marks; /* the record speaks of marks that are gone with their memory */
 	/* what those that are gone have cost */
 	uint64_t retired_ring_cpu_ns, retired_helper_cpu_ns;
+	uint64_t ended_cpu_ns; /* all that was charged to those that have ended */
 };
 
 struct registry_sources {

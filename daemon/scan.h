@@ -31,6 +31,8 @@ struct scanner {
 	struct page_run *runs; /* EXTENT_PAGES of them */
 	uint64_t random; /* of the samples; begins where the kernel says, for no guest to foresee */
 	uint64_t pages_read; /* ever */
+	uint64_t clock_ns;   /* the thread's own, up to which its work is on somebody's account */
+	uint64_t charged_ns; /* ever */
 };
 
 int scanner_init(struct scanner *scanner);

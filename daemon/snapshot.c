@@ -35,6 +35,8 @@ struct snapshot *snapshot_new(void)
 	snapshot->exposure_bytes = snapshot->metadata_bytes = NOT_MEASURED;
 	snapshot->scan_cpu_seconds = snapshot->ksmd_cpu_seconds = SECONDS_NOT_MEASURED;
 	snapshot->ring_cpu_seconds = snapshot->helper_cpu_seconds = SECONDS_NOT_MEASURED;
+	snapshot->vms_cpu_seconds = snapshot->ended_cpu_seconds = SECONDS_NOT_MEASURED;
+	snapshot->own_cpu_seconds = SECONDS_NOT_MEASURED;
 	snapshot->cow_breaks = snapshot->hugepages_lost = NOT_MEASURED;
 	snapshot->cow_break_ns_p50 = snapshot->cow_break_ns_p99 = NOT_MEASURED;
 	snapshot->stall_seconds_estimate = SECONDS_NOT_MEASURED;

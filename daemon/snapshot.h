@@ -70,6 +70,8 @@ struct snapshot {
 	/* savings, cost */
 	int64_t reclaimed_bytes, reclaimed_zero_bytes, net_bytes, potential_bytes, exposure_bytes, metadata_bytes;
 	double scan_cpu_seconds, ksmd_cpu_seconds, ring_cpu_seconds, helper_cpu_seconds;
+	double vms_cpu_seconds, ended_cpu_seconds, own_cpu_seconds; /* the same, by who it was for */
+	struct timespec since; /* of all counters; 0: not known */
 	int64_t cow_breaks, cow_break_ns_p50, cow_break_ns_p99, hugepages_lost;
 	double stall_seconds_estimate;
 

@@ -77,11 +77,15 @@ static json_t *savings_json(const struct snapshot *snapshot)
 
 static json_t *cost_json(const struct snapshot *snapshot)
 {
-	return json_pack("{so so so so so so so so so}",
+	return json_pack("{so so so so so so so so so so so so so}",
+		"since", snapshot->since.tv_sec ? json_time(&snapshot->since) : json_null(),
 		"scan_cpu_seconds", json_seconds(snapshot->scan_cpu_seconds),
 		"ksmd_cpu_seconds", json_seconds(snapshot->ksmd_cpu_seconds),
 		"ring_cpu_seconds", json_seconds(snapshot->ring_cpu_seconds),
 		"helper_cpu_seconds", json_seconds(snapshot->helper_cpu_seconds),
+		"vms_cpu_seconds", json_seconds(snapshot->vms_cpu_seconds),
+		"ended_cpu_seconds", json_seconds(snapshot->ended_cpu_seconds),
+		"own_cpu_seconds", json_seconds(snapshot->own_cpu_seconds),
 		"cow_breaks", json_count(snapshot->cow_breaks),
 		"cow_break_ns_p50", json_count(snapshot->cow_break_ns_p50),
 		"cow_break_ns_p99", json_count(snapshot->cow_break_ns_p99),

@@ -383,6 +383,8 @@ int takeover_stranger(struct core *core, const struct stranger *stranger, char *
 		means_let_go(core, takeover.target);
 	unmark_done(&takeover.unmark);
 	free(takeover.trouble);
+	if (own)
+		registry_hook_detach(&core->registry, own); /* its cost stays in the books */
 	target_free(own);
 	return error;
 }

@@ -12,6 +12,7 @@
 
 #include "common/cleanup.h"
 #include "daemon/guest.h"
+#include "daemon/ledger.h"
 #include "daemon/policy.h"
 #include "daemon/snapshot.h"
 #include "daemon/state.h"
@@ -67,6 +68,7 @@ struct target {
 	uint64_t marked_extents, folded_pages;
 	uint64_t marked_since_ticks; /* of the boot clock, as a process's start: the first mark; 0: none */
 	uint64_t burst_pss_bytes; /* as a burst last read it */
+	struct ledger ledger; /* the CPU time that it cost */
 	bool trimmed; /* observed now: its unfolded marks were cleared */
 };
 

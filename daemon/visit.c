@@ -43,6 +43,7 @@ struct visit {
 	struct extent *extent;
 	enum view_trust trust;
 	uint16_t pages_before, zeros_before;
+	uint64_t cpu_ns;
 	bool done;
 	int error;
 };
@@ -89,12 +90,23 @@ static void extent_visit(struct round *round, struct scanner *scanner, struct vi
 		atomic_fetch_add(&round->room, 1);
 }
 
+/* One look at the clock for each visit: from the end of the one before, the pacing in between included. */
+static void visit_clock(struct visit *visit, struct scanner *scanner)
+{
+	const uint64_t now_ns = clock_thread_cpu_ns();
+
+	visit->cpu_ns = now_ns - scanner->clock_ns;
+	scanner->clock_ns = now_ns;
+	scanner->charged_ns += visit->cpu_ns;
+}
+
 static bool round_work(void *context, struct scanner *scanner, size_t index)
 {
 	struct round *round = context;
 	struct visit *visit = &round->visits[index];
 
 	extent_visit(round, scanner, visit);
+	visit_clock(visit, scanner);
 	return visit->error != -ENOMEM &&
 	       !budget_pace(&round->core->budget, round->core->interrupt);
 }
@@ -246,6 +258,7 @@ static int visits_take(struct round *round)
 		const struct visit *visit = &round->visits[i];
 		struct extent *extent = visit->extent;
 
+		ledger_visit(visit->target, visit->cpu_ns);
 		if (visit->error == -ENOMEM)
 			error = visit->error;
 		else if (visit->error && visit->target->mapped)
@@ -286,6 +299,7 @@ int visit_due(struct core *core)
 {
 	const uint64_t limit = memory_limit_bytes(core), used = prints_bytes(core);
 	const uint64_t started_ns = clock_monotonic_ns(), read_before = pages_read(&core->crew);
+	const uint64_t charged_before = core->crew.scanners[0].charged_ns;
 	struct round round = { .core = core };
 	_cleanup_free_ struct visit *visits = NULL;
 	int error;
@@ -302,6 +316,8 @@ int visit_due(struct core *core)
 	hooks_charge(core);
 	crew_run(&core->crew, crew_size(core->config.cpu_percent, crew_cpus()), round.count,
 		round_work, &round);
+	/* The first scanner is the pass thread's. */
+	ledger_visits_here(core, core->crew.scanners[0].charged_ns - charged_before);
 	error = visits_take(&round);
 	core->pass_pages = pages_read(&core->crew) - read_before;
 	core->pass_scan_ns = clock_monotonic_ns() - started_ns;

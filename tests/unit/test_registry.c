@@ -474,12 +474,14 @@ static void test_registry_keeps_the_costs_of_those_that_are_gone(void **state)
 	child_kill(&world->children[0]);
 	refresh(world);
 	assert_int_equal(hooks_detached, 1);
+	assert_int_equal(world->registry.ended_cpu_ns, 1007);
 	registry_hook_cpu(&world->registry, &ring_ns, &helper_ns);
 	assert_int_equal(ring_ns, 2000);
 	assert_int_equal(helper_ns, 14);
 	registry_hook_detach(&world->registry, target_of(world, 1));
 	registry_hook_detach(&world->registry, target_of(world, 1));
 	assert_int_equal(hooks_detached, 2);
+	assert_int_equal(ledger_of(target_of(world, 1)), 1007);
 	registry_hook_cpu(&world->registry, &ring_ns, &helper_ns);
 	assert_int_equal(ring_ns, 2000);
 }

@@ -67,7 +67,8 @@ static void test_status_has_the_fields_of_the_contract(void **state)
 	ASSERT_KEYS(json_object_get(status, "savings"), "reclaimed_bytes", "reclaimed_zero_bytes",
 		"net_bytes", "potential_bytes", "exposure_bytes", "metadata_bytes");
 	ASSERT_KEYS(json_object_get(status, "cost"), "scan_cpu_seconds", "ksmd_cpu_seconds",
-		"ring_cpu_seconds", "helper_cpu_seconds", "cow_breaks", "cow_break_ns_p50",
+		"ring_cpu_seconds", "helper_cpu_seconds", "vms_cpu_seconds", "ended_cpu_seconds",
+		"own_cpu_seconds", "since", "cow_breaks", "cow_break_ns_p50",
 		"cow_break_ns_p99", "stall_seconds_estimate", "hugepages_lost");
 	ASSERT_KEYS(json_object_get(status, "pass"), "number", "finished_at", "pages_scanned",
 		"bytes_per_second");
