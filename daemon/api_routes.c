@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "daemon/metrics_http.h"
 #include "daemon/snapshot_json.h"
 
 static void cleanup_snapshot(struct snapshot **snapshot)
@@ -230,6 +231,16 @@ static struct api_reply post_resume(struct api_call *call)
 	return api_call_submit(call, &(struct api_request){ .command = API_RESUME });
 }
 
+static struct api_reply get_metrics(struct api_call *call)
+{
+	_cleanup_snapshot_ struct snapshot *snapshot = newest_snapshot(call);
+	const char *content_type;
+	struct MHD_Response *response =
+		metrics_response(call->connection, snapshot, &content_type);
+
+	return api_reply_response(MHD_HTTP_OK, content_type, response);
+}
+
 static struct api_reply get_later(_unused_ struct api_call *call)
 {
 	return api_reply_error(MHD_HTTP_NOT_FOUND, "This path comes with a later version.");
@@ -247,7 +258,7 @@ static const struct api_route routes[] = {
 	{ "v1/plan", .get = get_plan },
 	{ "v1/matrix", .get = get_later },
 	{ "v1/events", .get = get_later },
-	{ "metrics", .get = get_later },
+	{ "metrics", .get = get_metrics },
 };
 
 static bool route_is(const char *route, const struct api_path *path)

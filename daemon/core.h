@@ -75,6 +75,7 @@ struct core {
 	/* of this pass */
 	struct sentences blocked_by, warnings;
 	uint64_t pass_pages, pass_scan_ns;
+	uint64_t pass_ns; /* how long the last one took */
 	enum thp_mode thp_mode;
 };
 

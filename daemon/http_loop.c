@@ -94,8 +94,7 @@ static size_t keep_encoded(
 	return strlen(text);
 }
 
-static int start_http(
-	struct http_loop *loop, const struct http_server *server, int *listen_fd)
+static int start_http(struct http_loop *loop, const struct http_server *server, int *listen_fd)
 {
 	const unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
 
@@ -139,8 +138,8 @@ static int add_sources(struct http_loop *loop, sd_event *event)
 	return 0;
 }
 
-int http_loop_start(struct http_loop *loop, sd_event *event, const struct http_server *server,
-	int *listen_fd)
+int http_loop_start(
+	struct http_loop *loop, sd_event *event, const struct http_server *server, int *listen_fd)
 {
 	int r;
 

@@ -25,11 +25,11 @@ struct http_server {
 };
 
 /*
- * Serves on a listening socket, which on success is the loop's (*listen_fd is then -1). On failure -errno,
- * and http_loop_stop() is due all the same.
+ * Serves on a listening socket, which on success is the loop's (*listen_fd is then -1). On failure
+ * -errno, and http_loop_stop() is due all the same.
  */
-int http_loop_start(struct http_loop *loop, sd_event *event, const struct http_server *server,
-	int *listen_fd);
+int http_loop_start(
+	struct http_loop *loop, sd_event *event, const struct http_server *server, int *listen_fd);
 /* After MHD_resume_connection(): libmicrohttpd wants to be run. */
 void http_loop_wake(struct http_loop *loop);
 /* Closes every connection and the socket. None may be suspended. What was not started is fine. */

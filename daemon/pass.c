@@ -303,6 +303,7 @@ int pass_run(struct core *core, publish_fn publish, void *arg)
 	ledger_end_for_all(core, stretch);
 	record_losses(core);
 	core->pass_number++;
+	core->pass_ns = clock_monotonic_ns() - full.started_ns;
 	publish_now(&publication);
 	return error;
 }

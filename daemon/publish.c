@@ -319,6 +319,7 @@ static void pass_fill(const struct core *core, struct snapshot *snapshot)
 		return;
 	(void)clock_gettime(CLOCK_REALTIME, &snapshot->finished_at);
 	snapshot->pages_scanned = (int64_t)core->pass_pages;
+	snapshot->pass_seconds = seconds(core->pass_ns);
 	if (core->pass_scan_ns)
 		snapshot->bytes_per_second = (int64_t)((double)(core->pass_pages * PAGE_BYTES) /
 			seconds(core->pass_scan_ns));
@@ -353,5 +354,6 @@ struct snapshot *publish_snapshot(struct core *core)
 	savings_fill(core, snapshot);
 	cost_fill(core, snapshot);
 	pass_fill(core, snapshot);
+	allocator_read(&snapshot->allocator);
 	return snapshot;
 }

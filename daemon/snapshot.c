@@ -41,6 +41,9 @@ struct snapshot *snapshot_new(void)
 	snapshot->cow_break_ns_p50 = snapshot->cow_break_ns_p99 = NOT_MEASURED;
 	snapshot->stall_seconds_estimate = SECONDS_NOT_MEASURED;
 	snapshot->pages_scanned = snapshot->bytes_per_second = NOT_MEASURED;
+	snapshot->pass_seconds = SECONDS_NOT_MEASURED;
+	snapshot->allocator = (struct allocator_stats){ NOT_MEASURED, NOT_MEASURED, NOT_MEASURED,
+		NOT_MEASURED, NOT_MEASURED, NOT_MEASURED };
 	return snapshot;
 }
 

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "daemon/allocator.h"
 #include "daemon/plan.h"
 #include "daemon/policy.h"
 
@@ -79,6 +80,9 @@ struct snapshot {
 	uint64_t pass_number; /* 0: none has finished */
 	struct timespec finished_at;
 	int64_t pages_scanned, bytes_per_second;
+	double pass_seconds; /* how long it took */
+
+	struct allocator_stats allocator; /* of the daemon itself */
 
 	struct snapshot_vm *vms;
 	size_t vm_count;

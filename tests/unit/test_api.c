@@ -20,6 +20,27 @@ static void test_every_path_answers_with_json(void **state)
 	}
 }
 
+static void test_metrics_come_in_the_format_that_is_asked_for(void **state)
+{
+	static const char openmetrics[] =
+		"GET /metrics HTTP/1.1\r\nHost: pagefold\r\nConnection: close\r\n"
+		"Accept: application/openmetrics-text;version=1.0.0\r\n\r\n";
+	struct world *world = *state;
+
+	request(world, "GET", "/metrics", "");
+	assert_int_equal(world->status, 200);
+	assert_non_null(strstr(world->answer, "Content-Type: text/plain; version=0.0.4;"));
+	assert_non_null(strstr(world->body, "\npagefold_passes_total 1\n"));
+	assert_null(strstr(world->body, "# EOF"));
+	exchange(world, openmetrics, strlen(openmetrics));
+	assert_int_equal(world->status, 200);
+	assert_non_null(strstr(
+		world->answer, "Content-Type: application/openmetrics-text; version=1.0.0;"));
+	assert_non_null(strstr(world->body, "\n# EOF\n"));
+	request(world, "POST", "/metrics", "");
+	assert_error(world, 405);
+}
+
 static void test_head_is_get_without_a_body(void **state)
 {
 	struct world *world = *state;
@@ -34,7 +55,7 @@ static void test_unknown_paths_are_404(void **state)
 	static const char *const paths[] = { "/", "/v1", "/v1/", "/v1/status/", "/v1/vms/",
 		"/v1//vms", "/v2/status", "/v1/vms/web1/", "/v1/vms/web1/policy/x",
 		"/v1/vms/nobody", "/v1/vms/web1/x", "/v1/vms/pid:999", "/v1/vms/pid:0101",
-		"/v1/vms/WEB1", "/v1/matrix", "/v1/events", "/metrics", "/v1/../v1/status",
+		"/v1/vms/WEB1", "/v1/matrix", "/v1/events", "/metrics/", "/v1/../v1/status",
 		"/v1/vms/%2e%2e", "/a/b/c/d/e/f/g" };
 	struct world *world = *state;
 
@@ -187,6 +208,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_API(test_every_path_answers_with_json),
+		WITH_API(test_metrics_come_in_the_format_that_is_asked_for),
 		WITH_API(test_head_is_get_without_a_body),
 		WITH_API(test_unknown_paths_are_404),
 		WITH_API(test_paths_of_later_versions_say_so),
