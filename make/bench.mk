@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Programs that `make bench` starts, made of the modules that they measure.
 
-BENCH_PROGRAMS := $(addprefix $(BUILD)/tools/benchmark/,simulate_host choose_extents)
+BENCH_PROGRAMS := $(addprefix $(BUILD)/tools/benchmark/,simulate_host choose_extents scan_memory)
 BENCH_PARTS    := $(filter-out $(addsuffix .o,$(BENCH_PROGRAMS)),$(call objects,$(call sources,tools/benchmark/*.c)))
 
 $(BENCH_PROGRAMS): %: %.o $(BENCH_PARTS) $(DAEMON_OBJS) $(LIBRARIES)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from benchmark import figures, folding, race, verdict
+from benchmark import figures, folding, parts, peers, race, scan, verdict
 
 MIB = 1 << 20
 
@@ -14,7 +14,7 @@ def outcome(curve, savings_mib, others_mib=0):
     """curve: (wall clock, CPU, MiB that came back) of each sample."""
     before = 1000 * MIB
     samples = [race.Sample(wall=wall, anon=before - int(saved * MIB), guests_anon=before -
-                           int(saved * MIB), cpu=cpu, ksmd=cpu, daemon=0.0, ring=0.0,
+                           int(saved * MIB), cpu=cpu, ksmd=cpu, daemon=0.0, ring=0.0, khugepaged=0.0,
                            rmap_items=int(100 * cpu), full_scans=1) for wall, cpu, saved in curve]
     return {"samples": samples, "settled": True, "rmap_items": 10, "metadata_bytes": MIB,
             "huge_bytes": MIB, "final": {"cpu": curve[-1][1]},
@@ -82,3 +82,60 @@ def test_goals_are_met_or_missed_and_what_was_not_reached_is_missed():
     assert figures.Figure.of("a", [1.0, None, 3.0], goal=at_most).value is None
     assert figures.Figure.of("a", [1.0, 5.0, 3.0]).value == 3.0
     assert figures.Figure.of("a", [1.0, 5.0, 3.0], worst=True).value == 5.0
+
+
+def test_a_peer_that_does_not_arrive_says_what_is_known():
+    at_most = (figures.AT_MOST, 0.1)
+    less = figures.Figure("a", None, "", at_most, limit=(figures.LESS_THAN, 0.05))
+    assert less.met() is True
+    assert not figures.Figure("a", None, "", at_most, limit=(figures.LESS_THAN, 0.2)).met()
+    assert not figures.Figure("a", None, "s", at_most, limit=(figures.MORE_THAN, 0.05)).met()
+
+
+def test_what_a_host_cannot_measure_is_neither_met_nor_missed(capsys):
+    skipped = figures.Figure("a", None, "s", (figures.AT_MOST, 1), skipped="no KVM here")
+    assert skipped.met() is None
+    figures.print_table([skipped.document(), figures.Figure(
+        "b", None, "s", limit=(figures.MORE_THAN, 600)).document()])
+    printed = capsys.readouterr().out
+    assert "SKIPPED" in printed
+    assert "no KVM here" in printed
+    assert "> 600" in printed
+
+
+def test_what_was_measured_for_the_same_build_is_not_measured_again(tmp_path):
+    def measure():
+        return {"cpu": (1, 2)}
+
+    def never():
+        raise AssertionError("it was known")
+    assert parts.Parts(tmp_path, "key", True).once("a", measure) == ({"cpu": [1, 2]}, False)
+    assert parts.Parts(tmp_path, "key", True).once("a", never) == ({"cpu": [1, 2]}, True)
+    for other in (parts.Parts(tmp_path, "key", False), parts.Parts(tmp_path, "build", True)):
+        assert other.once("a", measure)[1] is False
+
+
+def test_a_peer_is_judged_where_it_arrives_or_by_what_it_had_used():
+    target = 95 * MIB
+    ours = peers.summary(outcome([(1, 0.5, 50), (2, 1.0, 95)], 95), target)
+    slow = peers.summary(outcome([(10, 4.0, 20), (60, 20.0, 40)], 40), target)
+    assert peers.ratio(ours, slow, "cpu") == (None, (figures.LESS_THAN, pytest.approx(0.05)))
+    assert slow["reached_bytes"] == 40 * MIB
+    there = peers.summary(outcome([(10, 4.0, 20), (60, 20.0, 96)], 96), target)
+    assert peers.ratio(ours, there, "wall") == (pytest.approx(2 / 60), None)
+    assert peers.ratio(slow, there, "cpu") == (None, None)
+    assert peers.summary(outcome([(1, 1.0, 100)], 100), None)["target_bytes"] == target
+    results = {"pagefold": ours, "ksmd_defaults": slow, "ksmd_advisor": there,
+               "ksmtuned": {"skipped": "it is not there"}}
+    documents = [figure.document() for figure in peers.figures(results)]
+    by_name = {document["name"]: document for document in documents}
+    assert by_name["wall_to_95_ksmd_defaults"]["limit"] == [figures.MORE_THAN, 60]
+    assert by_name["wall_to_95_ksmd_advisor"]["value"] == 60
+    assert by_name["cpu_to_95_ksmtuned"]["skipped"] == "it is not there"
+
+
+def test_reading_alone_is_the_faster_of_both_ways_to_do_it():
+    found = scan.ratios({"readv_extents_seconds": [3.0, 3.0], "readv_pieces_seconds": [2.0, 2.0],
+                         "one_thread_seconds": [4.0, 4.0], "two_threads_seconds": [2.0, 1.0]})
+    assert found["vs_readv"] == [0.5, 0.5]
+    assert found["two_vs_one"] == [2.0, 4.0]

@@ -30,6 +30,20 @@ def test_simulated_host_refuses_sizes_that_make_no_sense():
         assert done.stderr.startswith("usage")
 
 
+def test_the_scanner_is_timed_beside_reading_alone():
+    for kind in ("small", "huge"):
+        result = run("scan_memory", kind, 64, 2)
+        assert result["pages"] == 64 * 256
+        assert kind == "huge" or result["huge_pages"] == 0
+        for name in ("readv_extents", "readv_pieces", "one_thread", "two_threads"):
+            assert len(result[f"{name}_seconds"]) == 2
+            assert all(seconds > 0 for seconds in result[f"{name}_seconds"])
+    for arguments in ((), ("small", "0", "1"), ("large", "64", "1"), ("small", "64", "0")):
+        done = subprocess.run([paths.bench_program("scan_memory"), *arguments], check=False,
+                              capture_output=True, text=True, timeout=100)
+        assert done.returncode == 2
+
+
 def test_extents_of_real_processes_are_chosen_as_well_as_greedily():
     with procs.memcheck("--mib", "32", "--seed", "1") as one, \
             procs.memcheck("--mib", "32", "--seed", "1") as two:

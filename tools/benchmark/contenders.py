@@ -85,10 +85,11 @@ def run_pagefold(vms, _start, meter, config):
 CONTENDERS = {"ksmd": run_ksmd, "pagefold": run_pagefold}
 
 
-def contend(name, vms, start, config):
-    """Lets one loose: what it brought back, what that cost, and the curve of both."""
+def contend(run, vms, start, config):
+    """Lets one loose (a value of CONTENDERS, or what is called like them): what it brought back, what
+    that cost, and the curve of both."""
     meter = race.Meter(vms)
-    outcome = CONTENDERS[name](vms, start, meter, config)
+    outcome = run(vms, start, meter, config)
     last = meter.finish()
     outcome.update(start=start, final=asdict(last), samples=meter.samples,
                    savings_bytes=start["anon_bytes"] - host.settled_anon_bytes(),

@@ -36,7 +36,7 @@ def run_round(bench, number):
     for name in order:
         say(f"round {number + 1}: {name}, four fresh guests of {bench.shape.text()}")
         with fresh_guests(bench.shape, mergeable=name == "ksmd") as (vms, start):
-            results[name] = contend(name, vms, start, bench.config)
+            results[name] = contend(CONTENDERS[name], vms, start, bench.config)
             if name == "pagefold" and number == bench.rounds - 1 and bench.collapse_seconds:
                 say(f"  khugepaged hurried for {bench.collapse_seconds} s")
                 results["khugepaged"] = collapse(vms, bench.collapse_seconds)

@@ -24,6 +24,7 @@ class Sample:
     ksmd: float
     daemon: float
     ring: float
+    khugepaged: float
     rmap_items: int
     full_scans: int
 
@@ -87,6 +88,7 @@ class Meter:
         self._ring = RingCpu(vms)
         self._ring_before = self._ring.seconds()
         self._ksmd_before = host.ksmd_cpu_seconds()
+        self._khugepaged_before = host.khugepaged_cpu_seconds()
         self._children_before = _children_seconds()
         self._begin = time.monotonic()
         self._daemon_pid = None
@@ -106,10 +108,12 @@ class Meter:
             self._daemon_seconds = max(self._daemon_seconds, _daemon_seconds(self._daemon_pid))
         ksmd = host.ksmd_cpu_seconds() - self._ksmd_before
         ring = self._ring.seconds() - self._ring_before
+        khugepaged = host.khugepaged_cpu_seconds() - self._khugepaged_before
         sample = Sample(wall=time.monotonic() - self._begin, anon=fresh_anon_bytes(),
                         guests_anon=guests_anon_bytes(self._vms),
-                        cpu=self._daemon_seconds + ksmd + ring, ksmd=ksmd,
-                        daemon=self._daemon_seconds, ring=ring, rmap_items=rmap_items(self._vms),
+                        cpu=self._daemon_seconds + ksmd + ring + khugepaged, ksmd=ksmd,
+                        daemon=self._daemon_seconds, ring=ring, khugepaged=khugepaged,
+                        rmap_items=rmap_items(self._vms),
                         full_scans=ksm.counter("full_scans"))
         self.samples.append(sample)
         return sample

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from lab import debian_image, guests, host, ksm
 
 from benchmark import race
+from benchmark.parts import Parts
 
 MIB = 1 << 20
 NAMES = ("vm1", "vm2", "vm3", "vm4")
@@ -65,6 +66,9 @@ class Bench:
     collapse_seconds: int = 60
     only: str | None = None
     config: dict = field(default_factory=dict)
+    peer_seconds: int = 600
+    budget_seconds: int = 300
+    parts: Parts | None = None
 
 
 def wait_quiet(vms):

@@ -100,7 +100,7 @@ def _rows(ksmd, pagefold):
     yield both("AnonHugePages before, MiB", lambda one: one["start"]["anon_huge_bytes"], _mib)
     yield both("savings, MiB", lambda one: one["savings_bytes"], _mib)
     yield both("  of it the guests' part, MiB", lambda one: one["guests_savings_bytes"], _mib)
-    for field in ("cpu", "ksmd", "daemon", "ring"):
+    for field in ("cpu", "ksmd", "daemon", "ring", "khugepaged"):
         label = "CPU to 95 %, s" if field == "cpu" else f"  of it {field}, s"
         yield both(label, at_95(field), "{:.2f}".format)
     yield both("wall clock to 95 %, s", at_95("wall"), "{:.2f}".format)

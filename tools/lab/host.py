@@ -2,12 +2,11 @@
 """What the kernel says of memory and CPU. Bytes and seconds."""
 
 import contextlib
+import functools
 import os
 import re
 import time
 from pathlib import Path
-
-from lab import ksm
 
 PAGE = 4096
 _VMA = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ (\d+)\s*(.*)$")
@@ -129,8 +128,24 @@ def process_cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@functools.cache
+def _kernel_thread(name):
+    """Its pid; None: there is none. ksmd stays, khugepaged does as long as nobody turns huge pages off."""
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{entry}/comm").read_text() == f"{name}\n":
+                    return int(entry)
+    return None
+
+
 def ksmd_cpu_seconds():
-    pid = ksm.ksmd_pid()
+    pid = _kernel_thread("ksmd")
+    return thread_cpu_seconds(pid) if pid else 0.0
+
+
+def khugepaged_cpu_seconds():
+    pid = _kernel_thread("khugepaged")
     return thread_cpu_seconds(pid) if pid else 0.0
 
 

@@ -31,10 +31,15 @@ def write(knob, value):
 
 
 def apply(knobs):
-    """Those that this kernel has; run comes last."""
-    for knob in KNOBS:
-        if knob in knobs and (DIRECTORY / knob).exists():
-            write(knob, knobs[knob])
+    """Those that this kernel has; run comes last. An advisor lets nobody else write pages_to_scan, so it
+    comes when that has been written."""
+    steps = [(knob, knobs[knob]) for knob in KNOBS if knob in knobs]
+    if knobs.get("advisor_mode", "none") != "none":
+        steps = [("advisor_mode", "none"), *steps[1:]]
+        steps.insert(-1 if "run" in knobs else len(steps), ("advisor_mode", knobs["advisor_mode"]))
+    for knob, value in steps:
+        if (DIRECTORY / knob).exists():
+            write(knob, value)
 
 
 def counter(name):
@@ -98,12 +103,3 @@ def mergeable_processes():
                 with contextlib.suppress(OSError):
                     found[int(entry)] = Path(f"/proc/{entry}/comm").read_text().strip()
     return found
-
-
-def ksmd_pid():
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with contextlib.suppress(OSError):
-                if Path(f"/proc/{entry}/comm").read_text() == "ksmd\n":
-                    return int(entry)
-    return None
