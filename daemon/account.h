@@ -7,7 +7,11 @@
  * this is the fall of the host's AnonPages.
  *
  * A process may share anonymous pages with its children by fork, and that is not ours: of it only KSM
- * pages count, each with its share of the frame before less its share now.
+ * pages count, each with its share of the frame before less its share now. What it forks when it is folded takes
+ * part in its frames, and saves nothing by that: such mappings do not count.
+ *
+ * How much of it twins inside one target account for is told by the numbers of the frames (tally.h). What would be
+ * needed if every fold broke is the same sum, except that there it does not matter who would have had a page anyway.
  */
 #ifndef PAGEFOLD_DAEMON_ACCOUNT_H
 #define PAGEFOLD_DAEMON_ACCOUNT_H
@@ -17,13 +21,11 @@
 #include "daemon/core.h"
 
 /* Looks at one marked extent: sets its folded and zero_after counts, and in tenures (EXTENT_PAGES) which
- * of its pages are folded (PAGE_SHARED). *ret_saved_pages is what a process's extent brought back; 0 for
- * a VM, where smaps tells. 0 or -errno. */
-int account_extent(struct target *target, struct extent *extent, uint8_t *ret_tenures,
-	double *ret_saved_pages);
+ * of its pages are folded (PAGE_SHARED). 0 or -errno. */
+int account_extent(struct target *target, struct extent *extent, uint8_t *ret_tenures);
 
 /* Fills the books of a mapped target. */
-void account_target(struct target *target);
+void account_target(const struct core *core, struct target *target);
 /* Of every one. */
 void account_targets(struct core *core);
 

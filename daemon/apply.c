@@ -272,13 +272,18 @@ static int apply_folds(struct core *core, void (*before_burst)(void *arg), void 
 	uint64_t marked;
 	int error;
 
+	forecast_begin(core);
 	error = fold_apply(core, &core->plan, &marked);
-	if (error || !marked)
+	if (error || !marked) {
+		forecast_drop(core);
 		return error;
+	}
 	before_burst(arg);
 	error = burst_run(core, core->plan.saved_pages, &result);
-	if (error)
+	if (error) {
+		forecast_drop(core);
 		return error;
+	}
 	log_info("burst %llu: %s; %llu extents marked, %llu pages expected, %lld came back; ksmd %llu ms "
 		 "CPU in %llu scans, %llu ms",
 		(unsigned long long)core->bursts, burst_end_text(result.end),
@@ -290,6 +295,7 @@ static int apply_folds(struct core *core, void (*before_burst)(void *arg), void 
 	/* What a burst that was cut short did not get to stays marked for the next one. */
 	if (result.end == BURST_INTERRUPTED || result.end == BURST_STRANGER ||
 		result.end == BURST_WATCHED) {
+		forecast_drop(core);
 		active_map(core);
 		return 0;
 	}

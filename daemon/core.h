@@ -17,6 +17,7 @@
 #include "daemon/crew.h"
 #include "daemon/driver.h"
 #include "daemon/features.h"
+#include "daemon/forecast.h"
 #include "daemon/interrupt.h"
 #include "daemon/links.h"
 #include "daemon/newcomers.h"
@@ -71,6 +72,7 @@ struct core {
 	bool settled;     /* something that the plan wanted to see again has been seen */
 	bool hurried;     /* somebody young is to be folded: passes follow each other fast */
 	struct plan plan;
+	struct forecast forecast; /* of all bursts, whoever has gone since */
 
 	/* of this pass */
 	struct sentences blocked_by, warnings;

@@ -256,3 +256,11 @@ uint64_t draft_saved_pages(const struct draft *draft, uint64_t fold_pages)
 		return fold_pages;
 	return fold_pages * (standing - total->distinct_contents) / standing;
 }
+
+double draft_vm_yield(const struct draft *draft, size_t vm)
+{
+	const struct twin_sums *sums = &draft->owners[vm].ret_sums;
+	const uint64_t standing = sums->duplicate_pages + sums->zero_pages;
+
+	return standing ? (double)twin_sums_saveable_bytes(sums) / (double)(standing * PAGE_BYTES) : 0;
+}

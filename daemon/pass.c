@@ -132,7 +132,7 @@ static int stage_map_moved(struct core *core)
 		if (!rest_holds(core, target)) {
 			target_map(core, target, max_map_count);
 			if (target->mapped)
-				account_target(target);
+				account_target(core, target);
 		}
 		ledger_end_for(core, stretch, target);
 	}
@@ -269,6 +269,7 @@ static int pass_full(struct core *core, const struct full_pass *full, struct pub
 	if (!error && !core->paused && !interrupt_raised(core->interrupt))
 		error = stages_fold(core, publication);
 	stage_account(core, &cost_ns);
+	forecast_judge(core);
 	if (!error && !core->paused && !interrupt_raised(core->interrupt))
 		rest_begin(core, full->started_ns, full->bursts_before, cost_ns);
 	return error;

@@ -230,13 +230,17 @@ static void plan_trim(struct plan *plan)
 int plan_make(const struct plan_vm *vms, size_t vm_count, uint64_t pass, struct plan *ret)
 {
 	_cleanup_(draft_done) struct draft draft = { 0 };
-	struct plan plan = { .vm_names = calloc(vm_count + 1, sizeof(char *)) };
+	struct plan plan = {
+		.vm_names = calloc(vm_count + 1, sizeof(char *)),
+		.vm_yield = calloc(vm_count + 1, sizeof(double)),
+	};
 	size_t room = 0;
-	int error = plan.vm_names ? 0 : -ENOMEM;
+	int error = plan.vm_names && plan.vm_yield ? 0 : -ENOMEM;
 
 	if (!error)
 		error = draft_make(vms, vm_count, &draft);
 	for (size_t v = 0; !error && v < vm_count; v++) {
+		plan.vm_yield[v] = draft_vm_yield(&draft, v);
 		error = plan_add_name(&plan, vms[v].name);
 		if (!error)
 			error = plan_add_vm(&plan, &room, &draft, v, pass);
@@ -256,6 +260,7 @@ void plan_done(struct plan *plan)
 	for (size_t v = 0; v < plan->vm_count; v++)
 		free(plan->vm_names[v]);
 	free(plan->vm_names);
+	free(plan->vm_yield);
 	free(plan->entries);
 	*plan = (struct plan){ 0 };
 }
@@ -263,6 +268,16 @@ void plan_done(struct plan *plan)
 const char *plan_vm_name(const struct plan *plan, const struct plan_entry *entry)
 {
 	return entry->vm < plan->vm_count ? plan->vm_names[entry->vm] : NULL;
+}
+
+double plan_expected_pages(const struct plan *plan, pid_t pid)
+{
+	double pages = 0;
+
+	for (size_t i = 0; i < plan->count; i++)
+		if (plan->entries[i].pid == pid && plan->entries[i].action == PLAN_FOLD)
+			pages += plan->entries[i].gain * plan->vm_yield[plan->entries[i].vm];
+	return pages;
 }
 
 void plan_drop_folds(struct plan *plan)

@@ -56,6 +56,7 @@ struct plan {
 	struct plan_entry *entries; /* by VM, then address */
 	size_t count;
 	char **vm_names; /* vm_count of them */
+	double *vm_yield; /* as many: what comes back of a page that folds there, 0 to 1; NULL in a copy */
 	size_t vm_count;
 	uint64_t fold_pages;  /* what the PLAN_FOLD entries are predicted to fold */
 	uint64_t saved_pages; /* what is predicted to come back by it: a page of each content stays */
@@ -69,6 +70,9 @@ struct plan {
 int plan_make(const struct plan_vm *vms, size_t vm_count, uint64_t pass, struct plan *ret);
 /* What the entry's VM is called; NULL: nobody knows. */
 const char *plan_vm_name(const struct plan *plan, const struct plan_entry *entry);
+/* What a VM is to save by the PLAN_FOLD entries, in pages. A page of each content stays, and who shares it bears it
+ * in equal parts. */
+double plan_expected_pages(const struct plan *plan, pid_t pid);
 /* The PLAN_FOLD entries were carried out. */
 void plan_drop_folds(struct plan *plan);
 /* A copy of its own. 0 or -ENOMEM. */

@@ -158,6 +158,15 @@ static void vm_fill_numbers(const struct target *target, struct snapshot_vm *vm)
 	vm->resident_bytes = (int64_t)target->guest.rss_bytes;
 	vm->reclaimed_bytes = target->reclaimed_bytes;
 	vm->reclaimed_zero_bytes = target->reclaimed_zero_bytes;
+	vm->reclaimed_self_bytes = target->reclaimed_self_bytes;
+	if (target->reclaimed_self_bytes != NOT_MEASURED)
+		vm->reclaimed_cross_bytes = target->reclaimed_bytes -
+			target->reclaimed_zero_bytes - target->reclaimed_self_bytes;
+	vm->exposure_bytes = target->exposure_bytes;
+	if (target->forecast.judged) {
+		vm->predicted_bytes = target->forecast.predicted_bytes;
+		vm->delivered_bytes = target->forecast.delivered_bytes;
+	}
 	if (!target->sums.pages)
 		return;
 	vm->pages_scanned = (int64_t)target->sums.pages;
@@ -267,6 +276,25 @@ static int64_t sum_measured(int64_t sum, int64_t value)
 	return value == NOT_MEASURED ? sum : (sum == NOT_MEASURED ? 0 : sum) + value;
 }
 
+/* One VM of which it is not known, and it is not known of all. */
+static void twins_fill(struct snapshot *snapshot)
+{
+	int64_t self = NOT_MEASURED;
+
+	for (size_t i = 0; i < snapshot->vm_count; i++) {
+		const struct snapshot_vm *vm = &snapshot->vms[i];
+
+		if (vm->reclaimed_bytes != NOT_MEASURED && vm->reclaimed_self_bytes == NOT_MEASURED)
+			return;
+		self = sum_measured(self, vm->reclaimed_self_bytes);
+	}
+	if (self == NOT_MEASURED)
+		return;
+	snapshot->reclaimed_self_bytes = self;
+	snapshot->reclaimed_cross_bytes =
+		snapshot->reclaimed_bytes - snapshot->reclaimed_zero_bytes - self;
+}
+
 static void savings_fill(const struct core *core, struct snapshot *snapshot)
 {
 	for (size_t i = 0; i < snapshot->vm_count; i++) {
@@ -278,6 +306,13 @@ static void savings_fill(const struct core *core, struct snapshot *snapshot)
 			sum_measured(snapshot->reclaimed_zero_bytes, vm->reclaimed_zero_bytes);
 		snapshot->potential_bytes =
 			sum_measured(snapshot->potential_bytes, vm->potential_bytes);
+		snapshot->exposure_bytes =
+			sum_measured(snapshot->exposure_bytes, vm->exposure_bytes);
+	}
+	twins_fill(snapshot);
+	if (core->forecast.judged) {
+		snapshot->predicted_bytes = core->forecast.predicted_bytes;
+		snapshot->delivered_bytes = core->forecast.delivered_bytes;
 	}
 	snapshot->metadata_bytes = account_metadata_bytes(core);
 	if (snapshot->reclaimed_bytes != NOT_MEASURED && snapshot->metadata_bytes != NOT_MEASURED)

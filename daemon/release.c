@@ -83,9 +83,8 @@ static uint64_t extent_need_bytes(
 {
 	uint8_t tenures[EXTENT_PAGES];
 	unsigned own = 0;
-	double saved;
 
-	if (account_extent(target, extent, tenures, &saved) < 0)
+	if (account_extent(target, extent, tenures) < 0)
 		return 0; /* gone: nothing to give back */
 	if (!wants_collapse(core, target, extent))
 		return (uint64_t)(extent->folded + extent->zero_after) * PAGE_BYTES;

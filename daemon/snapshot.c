@@ -33,6 +33,8 @@ struct snapshot *snapshot_new(void)
 	snapshot->reclaimed_bytes = snapshot->reclaimed_zero_bytes = NOT_MEASURED;
 	snapshot->net_bytes = snapshot->potential_bytes = NOT_MEASURED;
 	snapshot->exposure_bytes = snapshot->metadata_bytes = NOT_MEASURED;
+	snapshot->reclaimed_self_bytes = snapshot->reclaimed_cross_bytes = NOT_MEASURED;
+	snapshot->predicted_bytes = snapshot->delivered_bytes = NOT_MEASURED;
 	snapshot->scan_cpu_seconds = snapshot->ksmd_cpu_seconds = SECONDS_NOT_MEASURED;
 	snapshot->ring_cpu_seconds = snapshot->helper_cpu_seconds = SECONDS_NOT_MEASURED;
 	snapshot->vms_cpu_seconds = snapshot->ended_cpu_seconds = SECONDS_NOT_MEASURED;
@@ -54,6 +56,8 @@ void snapshot_vm_init(struct snapshot_vm *vm)
 	vm->ram_bytes = vm->resident_bytes = NOT_MEASURED;
 	vm->pages_scanned = vm->zero_pages = vm->duplicate_pages = NOT_MEASURED;
 	vm->potential_bytes = vm->reclaimed_bytes = vm->reclaimed_zero_bytes = NOT_MEASURED;
+	vm->reclaimed_self_bytes = vm->reclaimed_cross_bytes = NOT_MEASURED;
+	vm->predicted_bytes = vm->delivered_bytes = NOT_MEASURED;
 	vm->exposure_bytes = vm->cow_breaks_estimate = vm->hugepages_lost = NOT_MEASURED;
 	vm->stall_seconds_estimate = vm->cpu_seconds = SECONDS_NOT_MEASURED;
 }

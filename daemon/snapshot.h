@@ -49,6 +49,8 @@ struct snapshot_vm {
 	enum policy_hook policy_hook;
 	int64_t ram_bytes, resident_bytes, pages_scanned, zero_pages, duplicate_pages, potential_bytes;
 	int64_t reclaimed_bytes, reclaimed_zero_bytes, exposure_bytes, cow_breaks_estimate, hugepages_lost;
+	int64_t reclaimed_self_bytes, reclaimed_cross_bytes; /* with the zero bytes: reclaimed_bytes */
+	int64_t predicted_bytes, delivered_bytes; /* of bursts: by the plan, and by the kernel's word */
 	double stall_seconds_estimate, cpu_seconds;
 	struct snapshot_extent *extents;
 	size_t extent_count;
@@ -70,6 +72,7 @@ struct snapshot {
 
 	/* savings, cost */
 	int64_t reclaimed_bytes, reclaimed_zero_bytes, net_bytes, potential_bytes, exposure_bytes, metadata_bytes;
+	int64_t reclaimed_self_bytes, reclaimed_cross_bytes, predicted_bytes, delivered_bytes;
 	double scan_cpu_seconds, ksmd_cpu_seconds, ring_cpu_seconds, helper_cpu_seconds;
 	double vms_cpu_seconds, ended_cpu_seconds, own_cpu_seconds; /* the same, by who it was for */
 	struct timespec since; /* of all counters; 0: not known */

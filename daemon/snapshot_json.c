@@ -25,6 +25,14 @@ static json_t *json_seconds(double value)
 	return isfinite(value) && value >= 0 ? json_real(value) : json_null();
 }
 
+/* By how much more came than was said, in percent of that; negative: less. */
+static json_t *json_error_percent(int64_t predicted_bytes, int64_t delivered_bytes)
+{
+	if (predicted_bytes == NOT_MEASURED || predicted_bytes <= 0)
+		return json_null();
+	return json_real((double)(delivered_bytes - predicted_bytes) * 100 / (double)predicted_bytes);
+}
+
 static json_t *json_time(const struct timespec *time)
 {
 	char text[sizeof("-2147483648-12-31T23:59:59Z")];
@@ -66,9 +74,15 @@ static json_t *host_json(const struct snapshot *snapshot)
 
 static json_t *savings_json(const struct snapshot *snapshot)
 {
-	return json_pack("{so so so so so so}",
+	return json_pack("{so so so so so so so so so so so}",
 		"reclaimed_bytes", json_count(snapshot->reclaimed_bytes),
 		"reclaimed_zero_bytes", json_count(snapshot->reclaimed_zero_bytes),
+		"reclaimed_self_bytes", json_count(snapshot->reclaimed_self_bytes),
+		"reclaimed_cross_bytes", json_count(snapshot->reclaimed_cross_bytes),
+		"predicted_bytes", json_count(snapshot->predicted_bytes),
+		"delivered_bytes", json_count(snapshot->delivered_bytes),
+		"prediction_error_percent", json_error_percent(
+			snapshot->predicted_bytes, snapshot->delivered_bytes),
 		"net_bytes", json_count(snapshot->net_bytes),
 		"potential_bytes", json_count(snapshot->potential_bytes),
 		"exposure_bytes", json_count(snapshot->exposure_bytes),
@@ -128,7 +142,7 @@ static json_t *extents_json(const struct snapshot_vm *vm)
 
 static json_t *vm_counts_json(const struct snapshot_vm *vm)
 {
-	return json_pack("{so so so so so so so so so so so so so}",
+	return json_pack("{so so so so so so so so so so so so so so so so so so}",
 		"ram_bytes", json_count(vm->ram_bytes),
 		"resident_bytes", json_count(vm->resident_bytes),
 		"pages_scanned", json_count(vm->pages_scanned),
@@ -137,6 +151,12 @@ static json_t *vm_counts_json(const struct snapshot_vm *vm)
 		"potential_bytes", json_count(vm->potential_bytes),
 		"reclaimed_bytes", json_count(vm->reclaimed_bytes),
 		"reclaimed_zero_bytes", json_count(vm->reclaimed_zero_bytes),
+		"reclaimed_self_bytes", json_count(vm->reclaimed_self_bytes),
+		"reclaimed_cross_bytes", json_count(vm->reclaimed_cross_bytes),
+		"predicted_bytes", json_count(vm->predicted_bytes),
+		"delivered_bytes", json_count(vm->delivered_bytes),
+		"prediction_error_percent", json_error_percent(
+			vm->predicted_bytes, vm->delivered_bytes),
 		"exposure_bytes", json_count(vm->exposure_bytes),
 		"cow_breaks_estimate", json_count(vm->cow_breaks_estimate),
 		"stall_seconds_estimate", json_seconds(vm->stall_seconds_estimate),

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "common/cleanup.h"
+#include "daemon/forecast.h"
 #include "daemon/guest.h"
 #include "daemon/ledger.h"
 #include "daemon/policy.h"
@@ -65,7 +66,10 @@ struct target {
 
 	/* books */
 	int64_t reclaimed_bytes, reclaimed_zero_bytes;
+	int64_t reclaimed_self_bytes; /* by twins inside it; NOT_MEASURED where frames cannot be told apart */
+	int64_t exposure_bytes;       /* needed at once if every fold broke */
 	uint64_t marked_extents, folded_pages;
+	struct forecast forecast;     /* of its bursts */
 	uint64_t marked_since_ticks; /* of the boot clock, as a process's start: the first mark; 0: none */
 	uint64_t burst_pss_bytes; /* as a burst last read it */
 	struct ledger ledger; /* the CPU time that it cost */

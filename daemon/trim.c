@@ -92,8 +92,7 @@ static int trim_whole(struct trim *trim, const struct extent *extent)
 static int trim_extent(struct trim *trim, struct extent *extent)
 {
 	uint8_t tenures[EXTENT_PAGES];
-	double saved;
-	const int error = account_extent(trim->target, extent, tenures, &saved);
+	const int error = account_extent(trim->target, extent, tenures);
 
 	if (error)
 		return error;

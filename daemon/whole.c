@@ -78,11 +78,10 @@ int whole_trim(struct core *core, struct target *target)
 	for (size_t i = 0; i < target->guest.map.count; i++) {
 		struct extent *extent = &target->guest.map.extents[i];
 		uint8_t tenures[EXTENT_PAGES];
-		double saved;
 
 		if (!extent->marked)
 			continue;
-		error = account_extent(target, extent, tenures, &saved);
+		error = account_extent(target, extent, tenures);
 		if (error)
 			return error;
 		extent_judge(extent, &folds);

@@ -83,5 +83,8 @@ enum page_tenure {
 
 /* One byte (enum page_tenure) for each of the consecutive pages from start on; at most 512. */
 int pagemap_tenures(struct pagemap *pagemap, uint64_t start, size_t pages, uint8_t *ret_tenures);
+/* The same; and in ret_numbers the frame of each PAGE_SHARED one, 0 of others and without CAP_SYS_ADMIN. */
+int pagemap_shared_frames(struct pagemap *pagemap, uint64_t start, size_t pages, uint8_t *ret_tenures,
+	uint64_t *ret_numbers);
 
 #endif

@@ -160,7 +160,15 @@ int pagemap_frames(
 	return 0;
 }
 
-int pagemap_tenures(struct pagemap *pagemap, uint64_t start, size_t pages, uint8_t *ret_tenures)
+static enum page_tenure entry_tenure(uint64_t entry)
+{
+	if (!(entry & ENTRY_PRESENT))
+		return PAGE_NOT_PRESENT;
+	return entry & ENTRY_EXCLUSIVE ? PAGE_OWN : PAGE_SHARED;
+}
+
+int pagemap_shared_frames(struct pagemap *pagemap, uint64_t start, size_t pages, uint8_t *ret_tenures,
+	uint64_t *ret_numbers)
 {
 	uint64_t entries[WINDOW_PAGES];
 	int r;
@@ -168,9 +176,15 @@ int pagemap_tenures(struct pagemap *pagemap, uint64_t start, size_t pages, uint8
 	if (pages > WINDOW_PAGES)
 		return -EINVAL;
 	r = read_entries(pagemap, start, pages, entries);
-	for (size_t i = 0; r == 0 && i < pages; i++)
-		ret_tenures[i] = !(entries[i] & ENTRY_PRESENT) ? PAGE_NOT_PRESENT
-			: entries[i] & ENTRY_EXCLUSIVE         ? PAGE_OWN
-							       : PAGE_SHARED;
+	for (size_t i = 0; r == 0 && i < pages; i++) {
+		ret_tenures[i] = (uint8_t)entry_tenure(entries[i]);
+		if (ret_numbers)
+			ret_numbers[i] = ret_tenures[i] == PAGE_SHARED ? entry_pfn(entries[i]) : 0;
+	}
 	return r;
+}
+
+int pagemap_tenures(struct pagemap *pagemap, uint64_t start, size_t pages, uint8_t *ret_tenures)
+{
+	return pagemap_shared_frames(pagemap, start, pages, ret_tenures, NULL);
 }

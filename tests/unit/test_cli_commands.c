@@ -146,7 +146,7 @@ static void test_status_shows_numbers_and_dashes(void **state)
 	(void)state;
 	assert_int_equal(result.code, CLI_DONE);
 	assert_non_null(strstr(result.out, "1536.0 MiB, - MiB available"));
-	assert_non_null(strstr(result.out, "2.5 MiB (of it zero pages: - MiB)"));
+	assert_non_null(strstr(result.out, "2.5 MiB (zero pages -, twins within a VM -, across VMs -)"));
 	assert_non_null(strstr(result.out, "web1: waits for its second visit"));
 	assert_non_null(strstr(result.out, "Something ?[5mblinks."));
 	assert_printable(result.out);

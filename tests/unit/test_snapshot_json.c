@@ -39,7 +39,9 @@ static void assert_keys(const json_t *object, const char *const keys[], size_t c
 #define VM_KEYS                                                                                    \
 	"name", "uuid", "pid", "kind", "mode", "group", "hook", "state", "reason", "ram_bytes",    \
 		"resident_bytes", "pages_scanned", "zero_pages", "duplicate_pages",                \
-		"potential_bytes", "reclaimed_bytes", "reclaimed_zero_bytes", "exposure_bytes",    \
+		"potential_bytes", "reclaimed_bytes", "reclaimed_zero_bytes",                      \
+		"reclaimed_self_bytes", "reclaimed_cross_bytes", "predicted_bytes",                \
+		"delivered_bytes", "prediction_error_percent", "exposure_bytes",                   \
 		"cow_breaks_estimate", "stall_seconds_estimate", "cpu_seconds", "hugepages_lost"
 
 static struct snapshot *snapshot_with_vm(void)
@@ -65,7 +67,8 @@ static void test_status_has_the_fields_of_the_contract(void **state)
 	ASSERT_KEYS(json_object_get(status, "host"), "memory_bytes", "available_bytes", "kernel",
 		"features", "active_group", "paused", "ksm_driver", "blocked_by", "warnings");
 	ASSERT_KEYS(json_object_get(status, "savings"), "reclaimed_bytes", "reclaimed_zero_bytes",
-		"net_bytes", "potential_bytes", "exposure_bytes", "metadata_bytes");
+		"reclaimed_self_bytes", "reclaimed_cross_bytes", "predicted_bytes",
+		"delivered_bytes", "prediction_error_percent", "net_bytes", "potential_bytes", "exposure_bytes", "metadata_bytes");
 	ASSERT_KEYS(json_object_get(status, "cost"), "scan_cpu_seconds", "ksmd_cpu_seconds",
 		"ring_cpu_seconds", "helper_cpu_seconds", "vms_cpu_seconds", "ended_cpu_seconds",
 		"own_cpu_seconds", "since", "cow_breaks", "cow_break_ns_p50",

@@ -69,10 +69,15 @@ static void print_savings(const json_t *savings)
 {
 	struct output_cell a, b, c, d;
 
-	printf(LABEL "%s MiB (of it zero pages: %s MiB); net %s MiB after %s MiB of metadata\n",
-		"Reclaimed", mib(savings, "reclaimed_bytes", &a),
-		mib(savings, "reclaimed_zero_bytes", &b), mib(savings, "net_bytes", &c),
-		mib(savings, "metadata_bytes", &d));
+	printf(LABEL "%s MiB (zero pages %s, twins within a VM %s, across VMs %s)\n", "Reclaimed",
+		mib(savings, "reclaimed_bytes", &a), mib(savings, "reclaimed_zero_bytes", &b),
+		mib(savings, "reclaimed_self_bytes", &c),
+		mib(savings, "reclaimed_cross_bytes", &d));
+	printf(LABEL "%s MiB after %s MiB of metadata\n", "Net", mib(savings, "net_bytes", &a),
+		mib(savings, "metadata_bytes", &b));
+	d = output_error_percent(json_object_get(savings, "prediction_error_percent"));
+	printf(LABEL "%s MiB by the plans, %s MiB by the kernel: %s %%\n", "Predicted",
+		mib(savings, "predicted_bytes", &a), mib(savings, "delivered_bytes", &b), d.text);
 	printf(LABEL "%s MiB more\n", "Potential", mib(savings, "potential_bytes", &a));
 	printf(LABEL "%s MiB would be needed at once if every fold broke\n", "Exposure",
 		mib(savings, "exposure_bytes", &a));

@@ -99,6 +99,15 @@ struct output_cell output_seconds(const json_t *seconds)
 	return cell;
 }
 
+struct output_cell output_error_percent(const json_t *percent)
+{
+	struct output_cell cell = { "-" };
+
+	if (json_is_number(percent))
+		(void)snprintf(cell.text, sizeof(cell.text), "%+.1f", json_number_value(percent));
+	return cell;
+}
+
 struct output_cell output_address(const json_t *value)
 {
 	struct output_cell cell;
