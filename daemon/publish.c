@@ -7,136 +7,14 @@
 
 #include "common/clock.h"
 #include "daemon/account.h"
-#include "daemon/arrival.h"
 #include "daemon/means.h"
 #include "daemon/plan.h"
+#include "daemon/vm_state.h"
 #include "hypervisor-glue/host_memory.h"
 
 static double seconds(uint64_t ns)
 {
 	return (double)ns / (double)NS_PER_S;
-}
-
-/* ---- the state of a VM, in a word and a sentence ---- */
-
-static uint64_t planned_extents(const struct core *core, const struct target *target)
-{
-	uint64_t count = 0;
-
-	for (size_t i = 0; i < core->plan.count; i++)
-		count += core->plan.entries[i].pid == target_pid(target) &&
-			core->plan.entries[i].action != PLAN_RELEASE;
-	return count;
-}
-
-static void state_set(struct target *target, enum vm_state state, const char *reason)
-{
-	target->state = state;
-	free(target->reason);
-	target->reason = reason ? strdup(reason) : NULL;
-}
-
-static void state_out_of_vmas(struct target *target, bool folded)
-{
-	state_set(target, folded ? VM_FOLDED : VM_BLOCKED, NULL);
-	text_set(&target->reason,
-		"it has %zu mappings, and each mark takes more; the last quarter of vm.max_map_count is "
-		"left to the process itself, so nothing more is marked: raise vm.max_map_count",
-		target->guest.smaps.count);
-}
-
-/* Asked to fold, in the active group, nothing wrong with the VM itself. */
-static void state_of_folding(const struct core *core, struct target *target)
-{
-	const bool folded = target->marked_extents > 0;
-
-	if (core->bursting && target_has_marks(target))
-		state_set(target, VM_FOLDING, "ksmd is at work");
-	else if (core->paused)
-		state_set(target, folded ? VM_FOLDED : VM_WAITING,
-			"paused by the operator; pagefold resume ends that");
-	else if (core->blocked_by.count)
-		state_set(target, folded ? VM_FOLDED : VM_BLOCKED, core->blocked_by.texts[0]);
-	else if (target->vma_room < PLAN_VMAS_PER_EXTENT)
-		state_out_of_vmas(target, folded);
-	else if (folded)
-		state_set(target, VM_FOLDED, NULL);
-	else if (planned_extents(core, target))
-		state_set(target, VM_WAITING,
-			"promising memory is read a second time before it is marked");
-	else if (!core->pass_number)
-		state_set(target, VM_WAITING, "its memory is being read for the first time");
-	else
-		state_set(target, VM_WAITING, "it holds nothing yet that would be worth folding");
-}
-
-static void state_of_wanted(const struct core *core, struct target *target)
-{
-	if (target->hook_reason[0] && !target->hook) {
-		state_set(target, target->marked_extents ? VM_FOLDED : VM_BLOCKED,
-			target->hook_reason);
-	} else if (core->active_group[0] && strcmp(target->policy.group, core->active_group)) {
-		state_set(target, VM_WAITING, NULL);
-		text_set(&target->reason, "its group %s is not the active one (%s)",
-			target->policy.group, core->active_group);
-	} else {
-		state_of_folding(core, target);
-	}
-}
-
-static void state_of_observed(struct target *target)
-{
-	if (!target->marked_extents)
-		state_set(target, VM_OBSERVED, NULL);
-	else if (target->policy.mode == MODE_OFF)
-		state_set(target, VM_FOLDED, "mode = off: what is folded is being released");
-	else
-		state_set(target, VM_FOLDED,
-			"mode = observe: what is folded stays, nothing new is folded");
-}
-
-/* Nothing of it can be merged, for now at least. */
-static bool is_out_of_reach(const struct extent_map *map)
-{
-	for (size_t i = 0; i < map->count; i++)
-		if (!map->extents[i].watched)
-			return false;
-	return true;
-}
-
-static void target_judge(const struct core *core, struct target *target)
-{
-	const char *arrival = arrival_text(target);
-
-	if (target->policy.mode == MODE_OFF && !target->marked_extents)
-		state_set(target, VM_OFF, NULL);
-	else if (target->held)
-		state_set(target, VM_RELEASED,
-			"released by the operator; pagefold set or a change of its policy ends that");
-	else if (arrival)
-		state_set(target, target->policy.mode == MODE_MERGE ? VM_WAITING : VM_OBSERVED, arrival);
-	else if (target->mapped && target->guest.ram_bytes && !target->marked_extents &&
-		is_out_of_reach(&target->guest.map))
-		state_set(target, VM_INELIGIBLE, NULL);
-	else if (target->policy.mode == MODE_MERGE)
-		state_of_wanted(core, target);
-	else
-		state_of_observed(target);
-	if (target->state == VM_INELIGIBLE || (target->mapped && !target->reason)) {
-		free(target->reason);
-		target->reason = guest_ineligible_text(&target->guest);
-	}
-	if (target->policy_unknown)
-		text_set(&target->reason,
-			"libvirt does not answer, so nothing new is done with its domains");
-	if (target->nosharepages)
-		text_set(&target->reason, "its domain XML forbids sharing (<nosharepages/>)");
-	if (target->policy_error)
-		text_set(&target->reason, "%s", target->policy_error);
-	if (target->hook && target->hook_note[0] && !target->reason)
-		text_set(&target->reason, "%s", target->hook_note);
-	if (target->trouble)
-		text_set(&target->reason, "%s", target->trouble);
 }
 
 /* ---- the snapshot of a VM ---- */
@@ -202,7 +80,7 @@ static int vm_fill_extents(const struct target *target, struct snapshot_vm *vm)
 
 static int vm_fill(const struct core *core, struct target *target, struct snapshot_vm *vm)
 {
-	target_judge(core, target);
+	vm_state_judge(core, target);
 	vm->pid = target_pid(target);
 	vm->started_ticks = target->guest.process.id.start_ticks;
 	vm->is_vm = target->guest.is_vm;
