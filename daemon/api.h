@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <systemd/sd-event.h>
 
+#include "daemon/document.h"
 #include "daemon/policy.h"
 #include "daemon/snapshot.h"
 
@@ -21,6 +22,7 @@
 struct api_outcome {
 	int error;     /* 0 or -errno */
 	char *message; /* one sentence for the user; NULL: none; freed by the API */
+	struct document *document; /* what was asked for, JSON; NULL: nothing was; a reference */
 };
 
 /* Called once, on the main thread, when the request is done; the API owns token. */
@@ -30,6 +32,7 @@ enum api_command {
 	API_PAUSE,
 	API_RESUME,
 	API_RELEASE,
+	API_MATRIX,   /* a question: between two steps of a pass, which it does not cut short */
 	API_END_HOLD, /* of one that was released: its policy was set, be it to what it was before */
 };
 
@@ -43,7 +46,8 @@ struct api_request {
 /* What the daemon does for the API. All are called on the main thread. */
 struct api_backend {
 	struct snapshot *(*snapshot)(void *backend); /* a reference to the newest one, never NULL */
-	/* Queues the request; done(token, ...) follows later, exactly once. -EBUSY: queue full. */
+	/* Queues the request; done(token, ...) follows, exactly once, perhaps before this returns.
+	 * -EBUSY: queue full. */
 	int (*submit)(void *backend, const struct api_request *request, api_done_fn done, void *token);
 	/* PUT /v1/vms/NAME/policy: into libvirt's metadata or a policy file. done(token, ...) follows,
 	 * exactly once, perhaps before this returns; its message says where the policy is kept, or why not. */

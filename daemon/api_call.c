@@ -61,6 +61,7 @@ static struct api_reply call_reply(struct api_call *call)
 static void call_free(struct api_call *call)
 {
 	free(call->outcome.message);
+	document_unref(call->outcome.document);
 	snapshot_unref(call->snapshot);
 	free(call);
 }
@@ -96,6 +97,7 @@ static void on_done(void *token, struct api_outcome outcome)
 	}
 	/* The daemon is stopping: the client has been told, or is gone. */
 	free(outcome.message);
+	document_unref(outcome.document);
 	if (!call->connection)
 		call_free(call);
 }

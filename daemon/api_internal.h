@@ -105,6 +105,8 @@ struct api_reply api_reply_error(unsigned status, const char *format, ...) _prin
 /* Of any type, made by the caller. Takes response; NULL: out of memory. */
 struct api_reply api_reply_response(
 	unsigned status, const char *content_type, struct MHD_Response *response);
+/* JSON that is there already. Takes the reference. */
+struct api_reply api_reply_document(struct document *document);
 /* Takes what the reply owns. */
 enum MHD_Result api_reply_send(struct MHD_Connection *connection, struct api_reply reply);
 

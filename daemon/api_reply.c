@@ -37,6 +37,21 @@ struct api_reply api_reply_response(
 	return (struct api_reply){ .status = MHD_HTTP_INTERNAL_SERVER_ERROR };
 }
 
+static void on_sent(void *document)
+{
+	document_unref(document);
+}
+
+struct api_reply api_reply_document(struct document *document)
+{
+	struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(
+		document->length, document->text, on_sent, document);
+
+	if (!response)
+		document_unref(document);
+	return api_reply_response(MHD_HTTP_OK, "application/json", response);
+}
+
 static char *dump(const json_t *body, size_t *ret_length)
 {
 	const size_t length = body ? json_dumpb(body, NULL, 0, DUMP_FLAGS) : 0;

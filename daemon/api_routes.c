@@ -241,6 +241,22 @@ static struct api_reply get_metrics(struct api_call *call)
 	return api_reply_response(MHD_HTTP_OK, content_type, response);
 }
 
+static struct api_reply matrix_was_made(struct api_call *call)
+{
+	return api_reply_document(steal_pointer(&call->outcome.document));
+}
+
+static struct api_reply get_matrix(struct api_call *call)
+{
+	_cleanup_snapshot_ struct snapshot *snapshot = newest_snapshot(call);
+
+	if (snapshot->pass_number == 0)
+		return api_reply_error(MHD_HTTP_SERVICE_UNAVAILABLE,
+			"The first pass has not finished; who shares with whom is not known yet.");
+	call->reply = matrix_was_made;
+	return api_call_submit(call, &(struct api_request){ .command = API_MATRIX });
+}
+
 static struct api_reply get_later(_unused_ struct api_call *call)
 {
 	return api_reply_error(MHD_HTTP_NOT_FOUND, "This path comes with a later version.");
@@ -256,7 +272,7 @@ static const struct api_route routes[] = {
 	{ "v1/pause", .post = post_pause },
 	{ "v1/resume", .post = post_resume },
 	{ "v1/plan", .get = get_plan },
-	{ "v1/matrix", .get = get_later },
+	{ "v1/matrix", .get = get_matrix },
 	{ "v1/events", .get = get_later },
 	{ "metrics", .get = get_metrics },
 };

@@ -114,6 +114,8 @@ void commands_run(struct core *core, const struct api_request *request, struct a
 	case API_RELEASE:
 		command_release(core, request, ret);
 		break;
+	case API_MATRIX: /* changes nothing: see matrix_desk.h */
+		break;
 	case API_END_HOLD:
 		command_end_hold(core, request);
 		break;

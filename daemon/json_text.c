@@ -31,3 +31,14 @@ json_t *json_text(const char *text)
 	}
 	return json_stringn(clean, length);
 }
+
+json_t *json_time(const struct timespec *time)
+{
+	char text[sizeof("-2147483648-12-31T23:59:59Z")];
+	struct tm utc;
+
+	if (!gmtime_r(&time->tv_sec, &utc) ||
+		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
+		return json_null();
+	return json_string(text);
+}

@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/cleanup.h"
 
@@ -31,17 +30,6 @@ static json_t *json_error_percent(int64_t predicted_bytes, int64_t delivered_byt
 	if (predicted_bytes == NOT_MEASURED || predicted_bytes <= 0)
 		return json_null();
 	return json_real((double)(delivered_bytes - predicted_bytes) * 100 / (double)predicted_bytes);
-}
-
-static json_t *json_time(const struct timespec *time)
-{
-	char text[sizeof("-2147483648-12-31T23:59:59Z")];
-	struct tm utc;
-
-	if (!gmtime_r(&time->tv_sec, &utc) ||
-		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
-		return json_null();
-	return json_string(text);
 }
 
 static json_t *json_texts(char *const *texts)

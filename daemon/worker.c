@@ -10,9 +10,11 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "daemon/commands.h"
+#include "daemon/job.h"
 #include "daemon/log.h"
-#include "daemon/pass.h"
+#include "daemon/matrix_desk.h"
 #include "daemon/next_pass.h"
+#include "daemon/pass.h"
 
 /* One of each command for a hundred VMs; more is somebody's loop. */
 #define REQUESTS_MOST 128
@@ -27,22 +29,16 @@
  * out its deadline. */
 #define SILENCE_MOST_NS (120 * NS_PER_S)
 
-struct job {
-	struct api_request request;
-	api_done_fn done;
-	void *token;
-	struct api_outcome outcome;
-	struct job *next;
-};
-
 struct worker {
 	struct core *core;
 	pthread_t thread;
 	int event_fd;
+	struct matrix_desk matrix;
 
 	pthread_mutex_t lock; /* for all below */
 	struct snapshot *snapshot;
-	struct job *waiting, *finished; /* in the order they came */
+	struct job *waiting, *finished;
+	struct job *questions; /* those of waiting jobs that change nothing */
 	size_t job_count;
 	bool quit, once_done;
 	bool have_reload, have_news;
@@ -53,20 +49,43 @@ struct worker {
 
 /* ---- shared ---- */
 
-static void job_append(struct job **list, struct job *job)
-{
-	while (*list)
-		list = &(*list)->next;
-	job->next = NULL;
-	*list = job;
-}
-
 static void worker_notify(struct worker *worker)
 {
 	const uint64_t one = 1;
 
 	if (write(worker->event_fd, &one, sizeof(one)) < 0)
 		return; /* full: readable anyway */
+}
+
+/* ---- the pass thread ---- */
+
+static struct job *worker_take(struct worker *worker, struct job **list)
+{
+	struct job *job;
+
+	pthread_mutex_lock(&worker->lock);
+	job = job_take_first(list);
+	pthread_mutex_unlock(&worker->lock);
+	return job;
+}
+
+static void job_finish(struct worker *worker, struct job *job)
+{
+	pthread_mutex_lock(&worker->lock);
+	job_append(&worker->finished, job);
+	pthread_mutex_unlock(&worker->lock);
+	worker_notify(worker);
+}
+
+/* Questions are answered wherever nothing is in the middle of being done. */
+static void worker_answer(struct worker *worker)
+{
+	struct job *job;
+
+	while ((job = worker_take(worker, &worker->questions))) {
+		matrix_desk_answer(&worker->matrix, worker->core, &job->outcome);
+		job_finish(worker, job);
+	}
 }
 
 static void worker_publish(void *arg, struct snapshot *snapshot)
@@ -79,28 +98,7 @@ static void worker_publish(void *arg, struct snapshot *snapshot)
 	worker->snapshot = snapshot;
 	pthread_mutex_unlock(&worker->lock);
 	snapshot_unref(old);
-}
-
-/* ---- the pass thread ---- */
-
-static struct job *job_take(struct worker *worker)
-{
-	struct job *job;
-
-	pthread_mutex_lock(&worker->lock);
-	job = worker->waiting;
-	if (job)
-		worker->waiting = job->next;
-	pthread_mutex_unlock(&worker->lock);
-	return job;
-}
-
-static void job_finish(struct worker *worker, struct job *job)
-{
-	pthread_mutex_lock(&worker->lock);
-	job_append(&worker->finished, job);
-	pthread_mutex_unlock(&worker->lock);
-	worker_notify(worker);
+	worker_answer(worker);
 }
 
 static bool worker_take_news(struct worker *worker)
@@ -150,7 +148,7 @@ static void worker_serve(struct worker *worker)
 	struct job *served = NULL, *job;
 	int error;
 
-	while ((job = job_take(worker))) {
+	while ((job = worker_take(worker, &worker->waiting))) {
 		commands_run(worker->core, &job->request, &job->outcome);
 		job_append(&served, job);
 	}
@@ -159,11 +157,8 @@ static void worker_serve(struct worker *worker)
 	error = pass_account_only(worker->core, worker_publish, worker);
 	if (error)
 		log_error("the books could not be brought up to date: %s", strerror(-error));
-	while (served) {
-		job = served;
-		served = job->next;
+	while ((job = job_take_first(&served)))
 		job_finish(worker, job);
-	}
 }
 
 static void once_finish(struct worker *worker, const char *why)
@@ -198,6 +193,7 @@ static void worker_sleep(struct worker *worker, uint64_t next_ns)
 	while (!worker_take_reload(worker) && !worker_take_news(worker)) {
 		const uint64_t poll_ns = now + NEWCOMERS_NS;
 
+		worker_answer(worker);
 		if (interrupt_sleep_until(core->interrupt,
 			    polls && poll_ns < next_ns ? poll_ns : next_ns))
 			break;
@@ -264,6 +260,7 @@ int worker_start(struct core *core, struct worker **ret)
 	if (!worker->snapshot)
 		goto close_event;
 	pthread_mutex_init(&worker->lock, NULL);
+	matrix_desk_init(&worker->matrix);
 	error = -pthread_create(&worker->thread, NULL, worker_main, worker);
 	if (error)
 		goto drop_snapshot;
@@ -271,6 +268,7 @@ int worker_start(struct core *core, struct worker **ret)
 	return 0;
 
 drop_snapshot:
+	matrix_desk_done(&worker->matrix);
 	pthread_mutex_destroy(&worker->lock);
 	snapshot_unref(worker->snapshot);
 close_event:
@@ -278,18 +276,6 @@ close_event:
 free_worker:
 	free(worker);
 	return error;
-}
-
-static void jobs_cancel(struct job *jobs)
-{
-	while (jobs) {
-		struct job *next = jobs->next;
-
-		free(jobs->outcome.message);
-		jobs->done(jobs->token, (struct api_outcome){ .error = -ECANCELED });
-		free(jobs);
-		jobs = next;
-	}
 }
 
 void worker_stop(struct worker *worker)
@@ -301,12 +287,14 @@ void worker_stop(struct worker *worker)
 	pthread_join(worker->thread, NULL);
 
 	(void)worker_dispatch(worker);
-	jobs_cancel(worker->waiting);
+	jobs_cancel(&worker->waiting);
+	jobs_cancel(&worker->questions);
 	if (worker->have_reload) {
 		config_done(&worker->reload_config);
 		policy_set_done(&worker->reload_policies);
 	}
 	snapshot_unref(worker->snapshot);
+	matrix_desk_done(&worker->matrix);
 	pthread_mutex_destroy(&worker->lock);
 	close_fd(worker->event_fd);
 	free(worker);
@@ -325,24 +313,34 @@ struct snapshot *worker_snapshot(struct worker *worker)
 int worker_submit(
 	struct worker *worker, const struct api_request *request, api_done_fn done, void *token)
 {
-	struct job *job = calloc(1, sizeof(*job));
-	bool full;
+	const bool is_question = request->command == API_MATRIX;
+	struct document *known = is_question ? matrix_desk_fresh(&worker->matrix) : NULL;
+	struct job *job = known ? NULL : job_new(request, done, token);
+	bool full, is_first = true;
 
+	if (known) {
+		done(token, (struct api_outcome){ .document = known });
+		return 0;
+	}
 	if (!job)
 		return -ENOMEM;
-	*job = (struct job){ .request = *request, .done = done, .token = token };
 	pthread_mutex_lock(&worker->lock);
 	full = worker->job_count >= REQUESTS_MOST;
 	if (!full) {
 		worker->job_count++;
-		job_append(&worker->waiting, job);
+		is_first = !worker->questions;
+		job_append(is_question ? &worker->questions : &worker->waiting, job);
 	}
 	pthread_mutex_unlock(&worker->lock);
 	if (full) {
 		free(job);
 		return -EBUSY;
 	}
-	interrupt_raise(worker->core->interrupt);
+	/* Not for each: a wake also ends a sleep that pays off CPU time. */
+	if (is_question && is_first)
+		interrupt_wake(worker->core->interrupt);
+	if (!is_question)
+		interrupt_raise(worker->core->interrupt);
 	return 0;
 }
 
@@ -385,7 +383,7 @@ int worker_fd(const struct worker *worker)
 
 bool worker_dispatch(struct worker *worker)
 {
-	struct job *jobs;
+	struct job *jobs, *job;
 	uint64_t count;
 	bool once_done;
 
@@ -396,12 +394,8 @@ bool worker_dispatch(struct worker *worker)
 	worker->finished = NULL;
 	once_done = worker->once_done;
 	pthread_mutex_unlock(&worker->lock);
-	while (jobs) {
-		struct job *job = jobs;
-
-		jobs = job->next;
-		job->done(job->token, job->outcome);
-		free(job);
+	while ((job = job_take_first(&jobs))) {
+		job_end(job);
 		pthread_mutex_lock(&worker->lock);
 		worker->job_count--;
 		pthread_mutex_unlock(&worker->lock);

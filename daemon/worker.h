@@ -22,7 +22,8 @@ void worker_stop(struct worker *worker);
 /* A reference to the newest snapshot, never NULL. */
 struct snapshot *worker_snapshot(struct worker *worker);
 
-/* done is called from worker_dispatch(). -EBUSY: too much is waiting. */
+/* done is called from worker_dispatch(), or at once where the answer is there already. -EBUSY: too much is
+ * waiting. A question (API_MATRIX) is answered between two steps of a pass and does not cut it short. */
 int worker_submit(
 	struct worker *worker, const struct api_request *request, api_done_fn done, void *token);
 

@@ -57,6 +57,13 @@ static inline struct snapshot *fake_snapshot(void *data)
 	return snapshot_ref(((struct backend *)data)->snapshot);
 }
 
+static inline struct document *fake_matrix(void)
+{
+	static const char text[] = "{\"schema\":1,\"pairs\":[]}\n";
+
+	return document_new(strdup(text), strlen(text));
+}
+
 static inline int fake_submit(void *data, const struct api_request *request, api_done_fn done, void *token)
 {
 	struct backend *backend = data;
@@ -67,7 +74,11 @@ static inline int fake_submit(void *data, const struct api_request *request, api
 	backend->request = *request;
 	backend->done = done;
 	backend->token = token;
-	if (!backend->hold)
+	if (backend->hold)
+		return 0;
+	if (request->command == API_MATRIX)
+		done(token, (struct api_outcome){ .document = fake_matrix() });
+	else
 		done(token, (struct api_outcome){ .message = strdup("Done.") });
 	return 0;
 }

@@ -7,6 +7,7 @@
 static void test_every_path_answers_with_json(void **state)
 {
 	static const char *const paths[] = { "/v1/status", "/v1/vms", "/v1/vms/web1", "/v1/plan",
+		"/v1/matrix",
 		"/v1/vms/web1/policy", "/v1/vms/pid:101",
 		"/v1/vms/6F1C7F5E-0000-4000-8000-000000000001", "/v1/vms/a%2Fb%20c",
 		"/v1/vms/%FF%1B[31mred" };
@@ -55,7 +56,7 @@ static void test_unknown_paths_are_404(void **state)
 	static const char *const paths[] = { "/", "/v1", "/v1/", "/v1/status/", "/v1/vms/",
 		"/v1//vms", "/v2/status", "/v1/vms/web1/", "/v1/vms/web1/policy/x",
 		"/v1/vms/nobody", "/v1/vms/web1/x", "/v1/vms/pid:999", "/v1/vms/pid:0101",
-		"/v1/vms/WEB1", "/v1/matrix", "/v1/events", "/metrics/", "/v1/../v1/status",
+		"/v1/vms/WEB1", "/v1/events", "/metrics/", "/v1/../v1/status",
 		"/v1/vms/%2e%2e", "/a/b/c/d/e/f/g" };
 	struct world *world = *state;
 
@@ -69,7 +70,7 @@ static void test_paths_of_later_versions_say_so(void **state)
 {
 	struct world *world = *state;
 
-	request(world, "GET", "/v1/matrix", "");
+	request(world, "GET", "/v1/events", "");
 	assert_non_null(strstr(world->body, "later version"));
 }
 
@@ -94,6 +95,8 @@ static void test_before_the_first_pass_no_vm_is_unknown(void **state)
 
 	world->backend.snapshot->pass_number = 0;
 	request(world, "GET", "/v1/vms/nobody", "");
+	assert_error(world, 503);
+	request(world, "GET", "/v1/matrix", "");
 	assert_error(world, 503);
 }
 

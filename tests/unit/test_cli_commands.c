@@ -52,6 +52,28 @@ static struct snapshot *make_snapshot(void *data)
 	return snapshot;
 }
 
+/* 25 pairs of two VMs, with a name that is longer than its column and one that is no text. */
+static struct document *make_matrix(void)
+{
+	static const char vm[] = "{\"name\":\"a-virtual-machine-with-a-name\",\"pid\":4194304,"
+				 "\"group\":\"web\",\"zero_bytes\":1099511627776,\"self_bytes\":0,"
+				 "\"cross_bytes\":1099511627776,\"saveable_bytes\":null}";
+	static const char pair[] = "{\"names\":[\"a-virtual-machine-with-a-name\",\"b\\u001b[5m\"],"
+				   "\"pids\":[4194303,4194304],\"common_bytes\":1099511627776,"
+				   "\"held_bytes\":[4096,4096],\"cross_bytes\":[524288,524288]}";
+	size_t length = 0;
+	char *text = NULL;
+	FILE *stream = open_memstream(&text, &length);
+
+	assert_non_null(stream);
+	fprintf(stream, "{\"schema\":1,\"vms\":[%s],\"pairs\":[%s", vm, pair);
+	for (int i = 1; i < 25; i++)
+		fprintf(stream, ",%s", pair);
+	fputs("],\"pairs_omitted\":3}", stream);
+	assert_int_equal(fclose(stream), 0);
+	return document_new(text, length);
+}
+
 /* Releasing pid 102 fails, as it does where memory is short. */
 static int submit(void *data, const struct api_request *request, api_done_fn done, void *token)
 {
@@ -61,6 +83,8 @@ static int submit(void *data, const struct api_request *request, api_done_fn don
 	if (request->command == API_RELEASE && request->pid == 102 && !request->force) {
 		outcome.error = -ENOMEM;
 		outcome.message = strdup("It needs 12 MiB, and 3 MiB are free.");
+	} else if (request->command == API_MATRIX) {
+		outcome.document = make_matrix();
 	} else if (request->command == API_RELEASE && request->all) {
 		outcome.message = strdup("Released 4 VMs.");
 	}
@@ -168,6 +192,23 @@ static void test_tables_are_aligned(void **state)
 	assert_printable(result.out);
 }
 
+static void test_matrix_fits_a_terminal(void **state)
+{
+	_cleanup_result_ struct result result = RUN("matrix");
+	unsigned lines = 0;
+
+	(void)state;
+	assert_int_equal(result.code, CLI_DONE);
+	assert_printable(result.out);
+	assert_non_null(strstr(result.out, "a-virtual-machi+"));
+	assert_non_null(strstr(result.out, "8 more pairs have something in common"));
+	for (const char *line = result.out; *line; line += strcspn(line, "\n") + 1) {
+		assert_true(strcspn(line, "\n") <= 80);
+		lines++;
+	}
+	assert_int_equal(lines, 1 + 1 + 1 + 1 + 20 + 1);
+}
+
 static void test_show_lists_extents(void **state)
 {
 	_cleanup_result_ struct result result = RUN("show", "web1");
@@ -215,7 +256,7 @@ static void test_an_unknown_name_fails(void **state)
 static void test_json_is_what_the_api_says(void **state)
 {
 	static const char *const lines[][3] = { { "status", NULL }, { "vms", NULL },
-		{ "plan", NULL }, { "show", "web1", NULL } };
+		{ "plan", NULL }, { "matrix", NULL }, { "show", "web1", NULL } };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
@@ -323,6 +364,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_status_shows_numbers_and_dashes),
 		cmocka_unit_test(test_tables_are_aligned),
+		cmocka_unit_test(test_matrix_fits_a_terminal),
 		cmocka_unit_test(test_show_lists_extents),
 		cmocka_unit_test(test_names_are_encoded),
 		cmocka_unit_test(test_an_ambiguous_name_shows_the_candidates),

@@ -135,6 +135,7 @@ static bool dispatch(const struct world *world)
 struct answer {
 	int error;
 	unsigned calls, at;
+	struct document *document;
 };
 
 static unsigned answers_given;
@@ -146,6 +147,7 @@ static void take_answer(void *token, struct api_outcome outcome)
 	answer->error = outcome.error;
 	answer->calls++;
 	answer->at = answers_given++;
+	answer->document = outcome.document;
 	free(outcome.message);
 }
 
@@ -224,6 +226,43 @@ static void test_worker_stops_in_the_middle_of_a_slow_scan(void **state)
 }
 
 /* ---- requests ---- */
+
+static void test_worker_answers_a_question_while_it_sleeps_and_starts_no_pass(void **state)
+{
+	struct world *world = *state;
+	struct snapshot *snapshot;
+	struct answer answers[3];
+
+	start(world);
+	await_and_drop_pass(world, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++)
+		submit(world, API_MATRIX, &answers[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
+		await_answer(world, &answers[i]);
+		assert_int_equal(answers[i].error, 0);
+		assert_non_null(answers[i].document);
+		assert_non_null(strstr(answers[i].document->text, "\"web1\""));
+		(void)document_unref(answers[i].document);
+	}
+	snapshot = worker_snapshot(world->worker);
+	assert_int_equal(snapshot->pass_number, 1);
+	(void)snapshot_unref(snapshot);
+}
+
+static void test_worker_answers_a_question_in_a_pause(void **state)
+{
+	struct world *world = *state;
+	struct answer pause, question;
+
+	start(world);
+	await_and_drop_pass(world, 1);
+	submit(world, API_PAUSE, &pause);
+	await_answer(world, &pause);
+	submit(world, API_MATRIX, &question);
+	await_answer(world, &question);
+	assert_non_null(question.document);
+	(void)document_unref(question.document);
+}
 
 static void test_worker_answers_after_the_snapshot_that_shows_it(void **state)
 {
@@ -439,6 +478,8 @@ int main(void)
 		WORKER_TEST(test_worker_reads_and_publishes),
 		WORKER_TEST(test_worker_stops_at_any_moment),
 		WORKER_TEST(test_worker_stops_in_the_middle_of_a_slow_scan),
+		WORKER_TEST(test_worker_answers_a_question_while_it_sleeps_and_starts_no_pass),
+		WORKER_TEST(test_worker_answers_a_question_in_a_pause),
 		WORKER_TEST(test_worker_answers_after_the_snapshot_that_shows_it),
 		WORKER_TEST(test_worker_answers_in_the_order_of_the_requests),
 		WORKER_TEST(test_worker_release_of_nobody_says_so),

@@ -9,6 +9,7 @@ the contents, remainder bytes to the lowest pid.
 
 import collections
 import contextlib
+import itertools
 import os
 import struct
 
@@ -60,17 +61,14 @@ def pages(pid, start, end):
 def estimate(ranges_by_pid):
     """{pid: [(start, end), ...]} -> the "total" and "vms" of `pagefold estimate --json`, the names
     left out."""
-    # Bytes are kept as they are: hashing them is what is to be checked.
     held = collections.defaultdict(collections.Counter)
     per_pid = {pid: _nothing(pid) for pid in ranges_by_pid}
-    for pid, ranges in ranges_by_pid.items():
-        for start, end in ranges:
-            for content in pages(pid, start, end):
-                per_pid[pid]["pages_scanned"] += 1
-                if content == ZERO:
-                    per_pid[pid]["zero_pages"] += 1
-                else:
-                    held[content][pid] += 1
+    for pid, content in _contents(ranges_by_pid):
+        per_pid[pid]["pages_scanned"] += 1
+        if content == ZERO:
+            per_pid[pid]["zero_pages"] += 1
+        else:
+            held[content][pid] += 1
     total = _nothing(None)
     for holders in held.values():
         if holders.total() >= 2:
@@ -85,6 +83,41 @@ def estimate(ranges_by_pid):
                 total[name] += numbers[name]
     del total["pid"]
     return {"total": total, "vms": sorted(per_pid.values(), key=lambda numbers: numbers["pid"])}
+
+
+def matrix(ranges_by_pid):
+    """{pid: [(start, end), ...]} -> {(pid, larger pid): a pair of `pagefold matrix --json`, the names and
+    pids left out} of those that have something in common."""
+    held = collections.defaultdict(collections.Counter)
+    for pid, content in _contents(ranges_by_pid):
+        if content != ZERO:
+            held[content][pid] += 1
+    found = {}
+    for holders in held.values():
+        for pair in itertools.combinations(sorted(holders), 2):
+            numbers = found.setdefault(pair, {"common_bytes": 0, "held_bytes": [0, 0],
+                                              "cross_bytes": [0, 0]})
+            numbers["common_bytes"] += PAGE
+            for side, pid in enumerate(pair):
+                numbers["held_bytes"][side] += holders[pid] * PAGE
+                numbers["cross_bytes"][side] += _owed(holders, pid, pair[1 - side])
+    return found
+
+
+def _owed(holders, pid, other):
+    """Of what one content saves pid across processes, the part that it owes to the other."""
+    share, rest = divmod((len(holders) - 1) * PAGE, len(holders))
+    own = share + (rest if pid == min(holders) else 0)
+    share, rest = divmod(own, len(holders) - 1)
+    return share + (rest if other == min(holder for holder in holders if holder != pid) else 0)
+
+
+def _contents(ranges_by_pid):
+    """(pid, the bytes of a page), for every page. Bytes as they are: hashing is what is to be checked."""
+    for pid, ranges in ranges_by_pid.items():
+        for start, end in ranges:
+            for content in pages(pid, start, end):
+                yield pid, content
 
 
 def _nothing(pid):

@@ -53,6 +53,7 @@ enum cli_exit cmd_status(const struct cli *cli);
 enum cli_exit cmd_vms(const struct cli *cli);
 enum cli_exit cmd_show(const struct cli *cli);
 enum cli_exit cmd_plan(const struct cli *cli);
+enum cli_exit cmd_matrix(const struct cli *cli);
 enum cli_exit cmd_estimate(const struct cli *cli);
 enum cli_exit cmd_set(const struct cli *cli);
 enum cli_exit cmd_release(const struct cli *cli);

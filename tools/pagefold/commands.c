@@ -11,6 +11,7 @@ const struct cli_command cli_commands[] = {
 	{ "vms", "", "Every VM and process that pagefold knows of", OF_DAEMON, 0, 0, cmd_vms },
 	{ "show", "VM", "One VM, with its memory extent by extent", OF_DAEMON, 1, 1, cmd_show },
 	{ "plan", "", "What pagefold would do next, and why", OF_DAEMON, 0, 0, cmd_plan },
+	{ "matrix", "", "Who shares with whom, and how much", OF_DAEMON, 0, 0, cmd_matrix },
 	{ "estimate", "[VM]...", "What folding would save; needs no daemon and merges nothing",
 		CLI_JSON | CLI_PID, 0, SIZE_MAX, cmd_estimate },
 	{ "set", "VM KEY=VALUE...", "Change the policy of a VM: mode, group, hook, hugepages",
