@@ -27,7 +27,7 @@ CLI_LIBS     := -lcurl-gnutls -ljansson -linih $(HASHING_LIBS) $(GLUE_LIBS)
 ALLOCATOR    := $(if $(SANITIZE),,-ljemalloc)
 
 # What the CLI shares with the daemon: stateless modules only.
-CLI_DAEMON_MODULES := config policy ini policy_file estimate guest footprint extent extent_view scan json_text
+CLI_DAEMON_MODULES := config listen_address policy ini policy_file estimate guest footprint extent extent_view scan json_text
 
 sources = $(sort $(wildcard $(1)))
 objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
@@ -100,6 +100,8 @@ install: all ## install below DESTDIR and PREFIX; starts and enables nothing
 	install -d $(DESTDIR)$(SYSCONFDIR)/pagefold/pagefold.conf.d $(DESTDIR)$(SYSCONFDIR)/pagefold/policy.d
 	test -e $(DESTDIR)$(SYSCONFDIR)/pagefold/pagefold.conf || \
 		install -m 644 daemon/pagefold.conf $(DESTDIR)$(SYSCONFDIR)/pagefold/pagefold.conf
+	install -D -m 644 tools/prometheus/pagefold.rules.yml \
+		$(DESTDIR)$(PREFIX)/share/pagefold/pagefold.rules.yml
 	install -D -m 644 tools/completions/pagefold.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/pagefold
 	for page in man/*.[1-8]; do \

@@ -193,14 +193,26 @@ static int set_policy_dir(
 }
 
 static int set_metrics_listen(
-	_unused_ struct config *config, const struct ini_item *item, char reason[INI_REASON_BYTES])
+	struct config *config, const struct ini_item *item, char reason[INI_REASON_BYTES])
 {
-	if (*item->value)
+	int r;
+
+	if (!*item->value) {
+		config->metrics_listen = (struct listen_address){ 0 };
+		return 0;
+	}
+	r = listen_address_parse(item->value, &config->metrics_listen);
+	if (r == -EACCES)
 		return refuse(reason,
-			"metrics-listen=%.100s: the metrics come with a later version; leave it "
-			"empty",
+			"metrics-listen is \"%.60s\", but takes an address of loopback only: the "
+			"metrics name every VM, and ask nobody who he is; put a proxy that does in "
+			"front",
 			item->value);
-	return 0;
+	return r == 0 ? 0
+		      : refuse(reason,
+				"metrics-listen is \"%.60s\", but takes an address and a port, as "
+				"in 127.0.0.1:9743 or [::1]:9743",
+				item->value);
 }
 
 static const struct {

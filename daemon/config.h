@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/listen_address.h"
 #include "daemon/policy.h"
 
 #define CONFIG_DEFAULT_PATH "/etc/pagefold/pagefold.conf"
@@ -27,6 +28,7 @@ struct config {
 	bool take_over;
 	enum ksm_owner ksm_owner;
 	char *policy_dir;
+	struct listen_address metrics_listen; /* on loopback; length 0: none */
 	char *libvirt_uri; /* one or more, separated by blanks or commas; "": none */
 };
 

@@ -19,6 +19,7 @@
 #include "daemon/directories.h"
 #include "daemon/links.h"
 #include "daemon/log.h"
+#include "daemon/metrics_listener.h"
 #include "daemon/policy_setter.h"
 #include "daemon/worker.h"
 
@@ -31,8 +32,10 @@ struct service {
 	struct links *links;
 	struct policy_setter *setter;
 	struct api *api;
+	struct metrics_listener *metrics;
 	char *attach_helper, *socket_path;
 	char *policy_dir; /* the main thread's own copy: core belongs to the pass thread */
+	struct listen_address metrics_listen; /* likewise */
 	enum policy_mode default_mode;
 	uint64_t watchdog_usec;
 	bool was_ready;
@@ -70,6 +73,7 @@ static int service_remember(struct service *service, const struct config *config
 	free(service->policy_dir);
 	service->policy_dir = policy_dir;
 	service->default_mode = config->default_mode;
+	service->metrics_listen = config->metrics_listen;
 	return 0;
 }
 
@@ -85,6 +89,8 @@ static int service_reload(struct service *service, char **ret_sentence)
 	error = service_remember(service, &config);
 	if (!error)
 		error = links_configure(service->links, config.libvirt_uri);
+	if (!error)
+		metrics_listener_configure(service->metrics, &service->metrics_listen);
 	if (!error)
 		error = worker_reload(service->worker, &config, &policies);
 	return error;
@@ -336,8 +342,12 @@ static int service_serve(struct service *service, const char *libvirt_uri)
 		error = events_add(service);
 	if (!error)
 		error = api_open(service);
+	if (!error)
+		error = metrics_listener_new(
+			service->event, backend_snapshot, service, &service->metrics);
 	if (error)
 		return error;
+	metrics_listener_configure(service->metrics, &service->metrics_listen);
 	(void)sd_notify(0, "READY=1");
 	service->was_ready = true;
 	log_info("pagefoldd " PAGEFOLD_VERSION " ready, %s", service->socket_path);
@@ -360,6 +370,7 @@ static int service_loop(struct service *service)
 	worker_stop(service->worker);
 	policy_setter_free(service->setter);
 	api_stop(service->api);
+	metrics_listener_free(service->metrics);
 	return error;
 }
 

@@ -25,7 +25,8 @@ WRONG_CONFIGURATIONS = [
     ("ksm-owner", "me", "auto, pagefold, stand-by"),
     ("active-group", "a b", "active-group"),
     ("policy-dir", "policy.d", "an absolute path"),
-    ("metrics-listen", "127.0.0.1:9999", "the metrics come with a later version"),
+    ("metrics-listen", "localhost", "an address and a port"),
+    ("metrics-listen", "0.0.0.0:9743", "an address of loopback only"),
     ("fold-when", "pressure", "comes with a later version"),
     ("hook", "magic", "hook"),
 ]

@@ -68,7 +68,7 @@ def confinement():
                             for name in unit["CapabilityBoundingSet"])
     script.append(f'exec setpriv --bounding-set=-all,{capabilities} --inh-caps=-all '
                   '--no-new-privs -- "$@"')
-    return ["unshare", "--mount", "--net", "--ipc", "sh", "-c", "\n".join(script), "sh"]
+    return ["unshare", "--mount", "--ipc", "sh", "-c", "\n".join(script), "sh"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the confinement is made by root")

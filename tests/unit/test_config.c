@@ -24,6 +24,7 @@ static void assert_same(const struct config *a, const struct config *b)
 	assert_int_equal(a->take_over, b->take_over);
 	assert_int_equal(a->ksm_owner, b->ksm_owner);
 	assert_string_equal(a->policy_dir, b->policy_dir);
+	assert_true(listen_address_same(&a->metrics_listen, &b->metrics_listen));
 }
 
 /* As DESIGN.md and pagefold.conf(5) have them. */
@@ -86,7 +87,7 @@ static void test_every_key_is_read(void **state)
 				   "ksm-owner = stand-by\n"
 				   "libvirt-uri =\n"
 				   "policy-dir = /srv/policies\n"
-				   "metrics-listen =   # none\n";
+				   "metrics-listen = 127.0.0.1:9743\n";
 	static const struct config expected = {
 		.default_mode = MODE_MERGE,
 		.cpu_percent = 250,
@@ -99,6 +100,11 @@ static void test_every_key_is_read(void **state)
 		.take_over = true,
 		.ksm_owner = KSM_OWNER_STAND_BY,
 		.policy_dir = "/srv/policies",
+		.metrics_listen = {
+			.socket.v4 = { .sin_family = AF_INET, .sin_port = 0x0f26, /* 9743 */
+				.sin_addr.s_addr = 0x0100007f },
+			.length = sizeof(struct sockaddr_in),
+		},
 	};
 	const struct temp_dir dir = temp_dir_make();
 	struct config config;
@@ -195,7 +201,9 @@ static void test_wrong_lines_are_refused_with_file_and_line(void **state)
 		"ksm-owner = me",
 		"policy-dir = policy.d",
 		"policy-dir =",
-		"metrics-listen = 127.0.0.1:9100",
+		"metrics-listen = 127.0.0.1",
+		"metrics-listen = 0.0.0.0:9743",
+		"metrics-listen = yes",
 		"Cpu-percent = 10",
 		"cpu_percent = 10",
 		"nonsense = 1",
@@ -227,8 +235,7 @@ static void test_wrong_lines_are_refused_with_file_and_line(void **state)
 
 static void test_what_a_later_version_brings_is_refused_in_so_many_words(void **state)
 {
-	static const char *const lines[] = { "fold-when = pressure",
-		"metrics-listen = :9100" };
+	static const char *const lines[] = { "fold-when = pressure" };
 	const struct temp_dir dir = temp_dir_make();
 
 	(void)state;

@@ -280,6 +280,43 @@ static void test_beyond_the_limit_vms_are_one_sum(void **state)
 	assert_line(text, "pagefold_vms{state=\"observed\"} 1003");
 }
 
+/* Of what is there when everything was measured, as 0. */
+static char *everything(void)
+{
+	struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
+	char *text;
+
+	assert_non_null(snapshot);
+	snapshot->references = 1;
+	snapshot->pass_number = 1;
+	snapshot->vms = calloc(1, sizeof(*snapshot->vms));
+	assert_non_null(snapshot->vms);
+	snapshot->vm_count = 1;
+	text = metrics_text(snapshot, METRICS_TEXT);
+	snapshot_unref(snapshot);
+	assert_non_null(text);
+	return text;
+}
+
+static void test_the_manual_has_every_metric_and_no_other(void **state)
+{
+	_cleanup_free_ char *text = everything(), *manual = NULL;
+	_cleanup_fclose_ FILE *file = fopen("man/pagefoldd.8", "re");
+	size_t room = 0, count = 0;
+	char name[64], item[96];
+
+	(void)state;
+	assert_non_null(file);
+	assert_true(getdelim(&manual, &room, '\0', file) > 0);
+	for (const char *at = text; (at = strstr(at, "# TYPE ")); at++, count++) {
+		assert_int_equal(sscanf(at, "# TYPE %63s", name), 1);
+		(void)snprintf(item, sizeof(item), ".It Li %s\n", name);
+		if (count_of(manual, item) != 1)
+			fail_msg("%s is not in the manual, or not once", name);
+	}
+	assert_int_equal(count_of(manual, ".It Li pagefold_"), count);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +328,7 @@ int main(void)
 		cmocka_unit_test(test_those_that_are_called_the_same_are_told_apart),
 		cmocka_unit_test(test_names_that_differ_only_in_what_is_replaced_are_told_apart),
 		cmocka_unit_test(test_beyond_the_limit_vms_are_one_sum),
+		cmocka_unit_test(test_the_manual_has_every_metric_and_no_other),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
