@@ -69,6 +69,7 @@ struct core {
 	bool index_stale; /* the twins must be counted anew: somebody came, went, or has another policy */
 	struct recount recount; /* whether they should be, for what was read */
 	struct rest rest; /* whether a pass may rest on the one before */
+	uint64_t put_off_ns; /* since when extents wait to be read; 0: none does */
 	bool settled;     /* something that the plan wanted to see again has been seen */
 	bool hurried;     /* somebody young is to be folded: passes follow each other fast */
 	struct plan plan;

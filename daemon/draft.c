@@ -91,7 +91,7 @@ static bool whole_stands(const struct draft_vm *draft)
 	for (size_t e = 0; e < vm->map->count; e++) {
 		const struct extent *extent = &vm->map->extents[e];
 
-		if (extent->out_of_reach || !extent->prints)
+		if (extent->out_of_reach || !(extent->prints || extent->put_off))
 			continue;
 		if (vm->hugepages == HUGEPAGES_KEEP && extent->huge && !extent->marked)
 			return false;

@@ -38,6 +38,8 @@ struct extent {
 	bool marked;          /* by us, and recorded */
 	bool watched;         /* registered with userfaultfd, for now: kept in mind, and left alone */
 	bool out_of_reach;    /* the hook that advises the whole does not get at it */
+	bool glimpsed;        /* before it was ever read */
+	bool put_off;         /* and that promised little: read once nothing else is waited for */
 	bool settling;        /* the visit that tells whether it stays as it is is appointed */
 	bool judged;          /* that was the last one */
 	bool fresh;           /* marked since the last trim: what of it folded is not known yet */

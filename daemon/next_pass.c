@@ -2,6 +2,7 @@
 #include "daemon/next_pass.h"
 
 #include "common/clock.h"
+#include "daemon/glimpse.h"
 #include "daemon/visit.h"
 
 /* --once gives up hoping after so many passes, and calls less than this share no progress. */
@@ -52,7 +53,7 @@ const char *next_pass_none(const struct core *core, int64_t reclaimed_before)
 	if (core->pass_number > 1 && core->blocked_by.count)
 		return core->blocked_by.texts[0];
 	if (core->audit.at_once || core->plan.fold_pages || policies_awaited(core) ||
-		visit_awaited_ns(core) != UINT64_MAX)
+		visit_awaited_ns(core) != UINT64_MAX || glimpses_are_owed(core))
 		return NULL;
 	return now - reclaimed_before <= now / ONCE_PROGRESS_DIVISOR ? "nothing more to fold" : NULL;
 }

@@ -97,7 +97,7 @@ static int plan_add_whole(struct plan *plan, size_t *room, const struct draft *d
 	for (size_t e = 0; e < vm->vm->map->count; e++) {
 		const struct extent *extent = &vm->vm->map->extents[e];
 
-		read += extent->prints && !extent->out_of_reach;
+		read += (extent->prints || extent->put_off) && !extent->out_of_reach;
 		entry_init(&entry, draft, v, e);
 		if (!vm->stands[e] ||
 			!extent_decide(vm, extent, vm->counts[e], pass, &entry) ||

@@ -38,6 +38,15 @@ void scanner_done(struct scanner *scanner)
 	*scanner = (struct scanner){ 0 };
 }
 
+uint64_t scanner_charge(struct scanner *scanner)
+{
+	const uint64_t now_ns = clock_thread_cpu_ns(), spent_ns = now_ns - scanner->clock_ns;
+
+	scanner->clock_ns = now_ns;
+	scanner->charged_ns += spent_ns;
+	return spent_ns;
+}
+
 /* ---- what is in the pages ---- */
 
 /* The work on one extent: what it is, and what of it is there. */
@@ -298,4 +307,45 @@ int scan_extent_again(
 	extent->huge = scan.view.huge;
 	extent_count_visit(extent);
 	return 0;
+}
+
+/* ---- glimpses ---- */
+
+#define GLIMPSE_RUN_PAGES 8
+/* A place in each eighth of an extent, at another distance from its beginning each time: what recurs
+ * in a guest's memory does so at powers of two. */
+static const uint16_t glimpse_places[SCAN_GLIMPSE_PAGES / GLIMPSE_RUN_PAGES] = {
+	24, 64, 168, 208, 296, 328, 432, 456,
+};
+
+int scan_glimpse(struct scanner *scanner, const struct scan_source *source, struct extent *extent,
+	struct scan_glimpse *ret)
+{
+	struct extent_prints prints = { 0 };
+	struct page_set places = { 0 };
+	struct scan scan;
+	int r;
+
+	r = scan_begin(scanner, source, extent, &scan);
+	if (r < 0)
+		return r;
+	if (page_set_count(&scan.view.own) < EXTENT_PAGES / 2)
+		return 0;
+	for (size_t i = 0; i < SCAN_GLIMPSE_PAGES / GLIMPSE_RUN_PAGES; i++)
+		page_set_add_run(&places, glimpse_places[i], GLIMPSE_RUN_PAGES);
+	places = page_set_both(&places, &scan.view.own);
+	r = pages_read(&scan, &places, false, page_take, &prints);
+	if (r < 0)
+		return r;
+	ret->count = ret->zeros = 0;
+	for (unsigned page = page_set_next(&places, 0); page < EXTENT_PAGES;
+		page = page_set_next(&places, page + 1)) {
+		const enum page_state state = extent_prints_state(&prints, page);
+
+		if (state == PAGE_ZERO)
+			ret->zeros++;
+		else if (state == PAGE_SINGLE)
+			ret->prints[ret->count++] = extent_prints_get(&prints, page);
+	}
+	return 1;
 }

@@ -37,6 +37,8 @@ struct scanner {
 
 int scanner_init(struct scanner *scanner);
 void scanner_done(struct scanner *scanner);
+/* CPU time of the calling thread since it was last asked, the pacing in between included: for one account or another. */
+uint64_t scanner_charge(struct scanner *scanner);
 
 struct scan_source {
 	const struct host_root *root;
@@ -45,6 +47,21 @@ struct scan_source {
 	enum view_trust trust;
 	bool skip_fork_shared; /* then trust nothing */
 };
+
+/*
+ * A glimpse: eight pages at each of eight places, an eighth of the extent. The places are the same
+ * in each one, since guests that booted alike hold much at the same address of theirs.
+ */
+#define SCAN_GLIMPSE_PAGES 64
+struct scan_glimpse {
+	uint64_t prints[SCAN_GLIMPSE_PAGES];
+	unsigned count; /* of them: pages that hold something */
+	unsigned zeros; /* pages that hold zeros */
+};
+/* Takes one; the extent stays as it is. 1: taken. 0: less than half of it is there, or is the
+ * process's own: it costs hardly more to read that. Errors as scan_extent(). */
+int scan_glimpse(struct scanner *scanner, const struct scan_source *source, struct extent *extent,
+	struct scan_glimpse *ret);
 
 /*
  * Visits one extent and reads all of it: replaces its fingerprints, counts pages read, zeros, and

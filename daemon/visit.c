@@ -8,11 +8,12 @@
 
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "daemon/glimpse.h"
 #include "daemon/log.h"
 #include "daemon/schedule.h"
+#include "daemon/source.h"
 #include "hypervisor-glue/host_memory.h"
 #include "hypervisor-glue/host_pressure.h"
-#include "hypervisor-glue/ksm.h"
 
 static uint64_t memory_limit_bytes(const struct core *core)
 {
@@ -71,13 +72,7 @@ static void extent_visit(struct round *round, struct scanner *scanner, struct vi
 	struct target *target = visit->target;
 	struct extent *extent = visit->extent;
 	const bool is_new = !extent->prints;
-	const struct scan_source source = {
-		.root = &round->core->root,
-		.process = &target->guest.process,
-		.pagemap = &target->guest.pagemap,
-		.trust = visit->trust,
-		.skip_fork_shared = !target->guest.is_vm,
-	};
+	const struct scan_source source = source_of(round->core, target, visit->trust);
 
 	if (is_new && !room_take(round)) {
 		atomic_fetch_add(&round->unread, 1);
@@ -90,40 +85,18 @@ static void extent_visit(struct round *round, struct scanner *scanner, struct vi
 		atomic_fetch_add(&round->room, 1);
 }
 
-/* One look at the clock for each visit: from the end of the one before, the pacing in between included. */
-static void visit_clock(struct visit *visit, struct scanner *scanner)
-{
-	const uint64_t now_ns = clock_thread_cpu_ns();
-
-	visit->cpu_ns = now_ns - scanner->clock_ns;
-	scanner->clock_ns = now_ns;
-	scanner->charged_ns += visit->cpu_ns;
-}
-
 static bool round_work(void *context, struct scanner *scanner, size_t index)
 {
 	struct round *round = context;
 	struct visit *visit = &round->visits[index];
 
 	extent_visit(round, scanner, visit);
-	visit_clock(visit, scanner);
+	visit->cpu_ns = scanner_charge(scanner);
 	return visit->error != -ENOMEM &&
 	       !budget_pace(&round->core->budget, round->core->interrupt);
 }
 
 /* ---- the round: pass thread ---- */
-
-static enum view_trust target_trust(const struct core *core, const struct target *target)
-{
-	struct process_ksm ksm;
-
-	if (!target->guest.is_vm)
-		return TRUST_NOTHING;
-	if (process_ksm_read(&core->root, target_pid(target), &ksm) == 0 && ksm.rmap_items == 0 &&
-		ksm.merging_pages == 0)
-		return TRUST_ALL;
-	return TRUST_HUGE;
-}
 
 /* Boots, and is to be folded. */
 static bool target_is_young(const struct target *target)
@@ -162,7 +135,7 @@ static void youth_judge(struct core *core)
 static size_t target_collect(
 	const struct core *core, struct target *target, uint64_t now, struct visit *visits)
 {
-	const enum view_trust trust = visits ? target_trust(core, target) : TRUST_NOTHING;
+	const enum view_trust trust = visits ? source_trust(core, target) : TRUST_NOTHING;
 	size_t count = 0;
 
 	for (size_t e = 0; e < target->guest.map.count; e++) {
@@ -252,8 +225,6 @@ static int visits_take(struct round *round)
 	const uint64_t now = clock_monotonic_ns();
 	int error = 0;
 
-	recount_begin(&core->recount);
-	core->settled = false;
 	for (size_t i = 0; i < round->count; i++) {
 		const struct visit *visit = &round->visits[i];
 		struct extent *extent = visit->extent;
@@ -295,38 +266,71 @@ static void hooks_charge(struct core *core)
 	core->charged_hook_ns = ring_ns + helper_ns;
 }
 
-int visit_due(struct core *core)
+/* Who is due at this moment, and reading it. */
+static int round_run(struct core *core, size_t *ret_unread)
 {
 	const uint64_t limit = memory_limit_bytes(core), used = prints_bytes(core);
-	const uint64_t started_ns = clock_monotonic_ns(), read_before = pages_read(&core->crew);
 	const uint64_t charged_before = core->crew.scanners[0].charged_ns;
+	const uint64_t now = clock_monotonic_ns();
 	struct round round = { .core = core };
 	_cleanup_free_ struct visit *visits = NULL;
 	int error;
 
-	/* Who is young, and what is due: both as of this moment, or what is counted would not be
-	 * what is collected. */
-	youth_judge(core);
-	visits = calloc(visits_collect(core, started_ns, NULL) + 1, sizeof(*visits));
+	visits = calloc(visits_collect(core, now, NULL) + 1, sizeof(*visits));
 	if (!visits)
 		return -ENOMEM;
 	round.visits = visits;
-	round.count = visits_collect(core, started_ns, visits);
+	round.count = visits_collect(core, now, visits);
 	atomic_init(&round.room, limit > used ? (limit - used) / sizeof(struct extent_prints) : 0);
-	hooks_charge(core);
 	crew_run(&core->crew, crew_size(core->config.cpu_percent, crew_cpus()), round.count,
 		round_work, &round);
 	/* The first scanner is the pass thread's. */
 	ledger_visits_here(core, core->crew.scanners[0].charged_ns - charged_before);
 	error = visits_take(&round);
+	*ret_unread = round.unread;
+	return error;
+}
+
+/* What is read may show that more of what was put off is worth it: once, then nearly all is known. */
+static int rounds_run(struct core *core, size_t *ret_unread)
+{
+	_cleanup_(glimpses_done) struct glimpses glimpses = { 0 };
+	size_t more;
+	int error;
+
+	error = glimpses_take(core, clock_monotonic_ns(), &glimpses);
+	if (!error)
+		error = glimpses_judge(core, &glimpses, &more);
+	if (!error)
+		error = round_run(core, ret_unread);
+	if (error || !glimpses.count || interrupt_raised(core->interrupt))
+		return error;
+	error = glimpses_judge(core, &glimpses, &more);
+	return !error && more ? round_run(core, ret_unread) : error;
+}
+
+int visit_due(struct core *core)
+{
+	const uint64_t started_ns = clock_monotonic_ns(), read_before = pages_read(&core->crew);
+	size_t unread = 0;
+	int error;
+
+	recount_begin(&core->recount);
+	core->settled = false;
+	/* Who is young, and what is due: both as of this moment, or what is counted would not be
+	 * what is collected. */
+	youth_judge(core);
+	hooks_charge(core);
+	glimpses_redeem(core, started_ns);
+	error = rounds_run(core, &unread);
 	core->pass_pages = pages_read(&core->crew) - read_before;
 	core->pass_scan_ns = clock_monotonic_ns() - started_ns;
-	if (round.unread)
+	if (unread)
 		sentences_add(&core->warnings,
 			"memory-max is reached: %llu MiB of guest RAM are not read; raise "
 			"memory-max "
 			"(6.4 bytes for each 4 KiB page)",
-			(unsigned long long)round.unread * 2);
+			(unsigned long long)unread * 2);
 	return error;
 }
 

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* How a target's memory is read. */
+#ifndef PAGEFOLD_DAEMON_SOURCE_H
+#define PAGEFOLD_DAEMON_SOURCE_H
+
+#include "daemon/core.h"
+#include "daemon/scan.h"
+
+/* As of this moment: a burst ends it. */
+enum view_trust source_trust(const struct core *core, const struct target *target);
+/* Lasts as long as both. */
+struct scan_source source_of(const struct core *core, struct target *target, enum view_trust trust);
+
+#endif
