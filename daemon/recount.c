@@ -7,9 +7,9 @@
  * would have to have 64 of them. */
 #define SHARE_DIVISOR 512
 
-/* For less than that a count that took a millisecond is made again after two seconds: 0.05 % of a
+/* For less than that a count that took a millisecond is made again after ten seconds: 0.01 % of a
  * core. */
-#define COST_FACTOR 2000
+#define COST_FACTOR 10000
 
 /* A VM that boots is calm when a pass finds less than this part of what waits to be counted. Then
  * what it will keep is there, and one count and one burst do for all of it. */

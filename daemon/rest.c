@@ -5,9 +5,9 @@
 #include "daemon/census.h"
 #include "daemon/core.h"
 
-/* A full pass after 2,000 times its own CPU time: 0.05 % of a core; after 200 times while something
+/* A full pass after 10,000 times its own CPU time: 0.01 % of a core; after 200 times while something
  * waits to be folded, which is over after some passes. */
-#define COST_FACTOR         2000
+#define COST_FACTOR         10000
 #define COST_FACTOR_WAITING 200
 
 /* Of what is resident: the books are off by less than half a percent. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "daemon/schedule.h"
 
-/* 2^4 intervals: eight minutes as shipped. */
-#define BACKOFF_MOST          4u
+/* 2^5 intervals: sixteen minutes as shipped. */
+#define BACKOFF_MOST          5u
 #define BACKOFF_MOST_PRESSURE 1u
 
 /* Reclaim begins to be felt long before the last tenth is gone: page cache is dropped that is read

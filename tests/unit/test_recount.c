@@ -37,8 +37,8 @@ static void test_recount_for_little_waits_until_it_costs_little(void **state)
 	(void)state;
 	recount_done(&recount, 180 * NS_PER_MS, T);
 	recount_note(&recount, 10, T);
-	assert_false(recount_is_due(&recount, KNOWN, false, T + 359 * NS_PER_S));
-	assert_true(recount_is_due(&recount, KNOWN, false, T + 360 * NS_PER_S));
+	assert_false(recount_is_due(&recount, KNOWN, false, T + 1799 * NS_PER_S));
+	assert_true(recount_is_due(&recount, KNOWN, false, T + 1800 * NS_PER_S));
 }
 
 static void test_recount_for_much_is_due_at_once(void **state)
