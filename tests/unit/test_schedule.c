@@ -60,7 +60,7 @@ static void test_schedule_the_young_are_seen_soon_and_again_soon(void **state)
 	assert_int_equal(schedule_rest_ns(&shipped, &once, true), SCHEDULE_YOUNG_INTERVAL_NS);
 	assert_int_equal(schedule_rest_ns(&shipped, &once, false), 60 * NS_PER_S);
 	assert_int_equal(rest_s(&shipped, 1, 0, true), 4);
-	assert_int_equal(rest_s(&shipped, UINT8_MAX, 0, true), 32);
+	assert_int_equal(rest_s(&shipped, UINT8_MAX, 0, true), 64);
 	/* Never later than what was asked for. */
 	assert_int_equal(schedule_interval_ns(&eager, true), NS_PER_S);
 	assert_int_equal(schedule_settle_ns(&eager, true), 0);
