@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from benchmark import figures, folding, parts, peers, race, scan, verdict
+from benchmark import budget, figures, folding, increment, parts, peers, race, scan, verdict
 
 MIB = 1 << 20
 
@@ -139,3 +139,24 @@ def test_reading_alone_is_the_faster_of_both_ways_to_do_it():
                          "one_thread_seconds": [4.0, 4.0], "two_threads_seconds": [2.0, 1.0]})
     assert found["vs_readv"] == [0.5, 0.5]
     assert found["two_vs_one"] == [2.0, 4.0]
+
+
+def test_a_burst_is_measured_from_before_ksmd_starts():
+    samples = outcome([(wall / 10, wall / 100, 0) for wall in range(10)], 0)["samples"]
+    running = [False] * 6 + [True] * 3 + [False]
+    assert increment.run_up(samples, running).wall == pytest.approx(0.3)
+    assert increment.run_up(samples, [False] * 10).wall == pytest.approx(0.6)
+    assert increment.run_up(samples, [True] * 10).wall == 0
+
+
+def test_what_a_folded_page_adds_to_a_burst_is_per_scan():
+    alone = [{"cpu": 0.1, "scans": 9}, {"cpu": 0.3, "scans": 1}, {"cpu": 0.2, "scans": 3}]
+    beside = [{"cpu": 0.6, "scans": 4}]
+    assert increment.excess_us(alone, beside, 100000) == [pytest.approx(1.0)]
+
+
+def test_too_little_cpu_is_as_far_off_as_too_much():
+    parts = {"ksmd": 0, "daemon": 0, "ring": 0, "khugepaged": 0, "seconds": 300,
+             "waiting_share": 1.0, "folded_mib": 1}
+    for cpu, met in ((34.5, True), (45.5, True), (33, False), (47, False)):
+        assert budget.figure({"cpu": cpu, "percent": 40, **parts}).met() is met

@@ -103,6 +103,11 @@ class Meter:
         self._vms = [*self._vms, vm]
         self._ring.add(vm)
 
+    def remove(self, vm):
+        """One that is about to end; the CPU that it has cost stays counted."""
+        self._ring.seconds()
+        self._vms = [other for other in self._vms if other is not vm]
+
     def sample(self):
         if self._daemon_pid:
             self._daemon_seconds = max(self._daemon_seconds, _daemon_seconds(self._daemon_pid))
