@@ -294,7 +294,7 @@ static int apply_folds(struct core *core, void (*before_burst)(void *arg), void 
 		sentences_add(&core->warnings, "the last burst was %s", burst_end_text(result.end));
 	/* What a burst that was cut short did not get to stays marked for the next one. */
 	if (result.end == BURST_INTERRUPTED || result.end == BURST_STRANGER ||
-		result.end == BURST_WATCHED) {
+		result.end == BURST_WATCHED || result.end == BURST_LIMITED) {
 		forecast_drop(core);
 		active_map(core);
 		return 0;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "daemon/burst_knobs.h"
 #include "daemon/foreign.h"
 #include "daemon/log.h"
 #include "daemon/split.h"
@@ -33,18 +34,16 @@
 /* How often it is looked who else became mergeable, and ksmd's pace is set: a millisecond for a hundred
  * processes. */
 #define WATCH_NS (250 * NS_PER_MS)
+/* Where a burst may bring so much and no more it is looked closer. */
+#define LIMITED_WATCH_NS             (BURST_LIMITED_WATCH_MS * NS_PER_MS)
+#define LIMITED_MEASURE_COST_DIVISOR 1
 /* How often the scan counter is read: a scan of some 10 k pages takes 10 ms, and the end of a long one may be
  * noticed later by such a share of what it took. */
 #define POLL_NS      (5 * NS_PER_MS)
 #define POLL_DIVISOR 64
 
-/* A first visit costs 0.5-1 us, a merge 8 us; what a wake of ksmd may take is the stall budget. */
-#define KSMD_NS_PER_PAGE 2000
 /* No wake takes long enough to earn a longer sleep than this at 1 %. */
 #define SLEEP_MOST_MS 1000
-
-/* With sleep_millisecs = 0 ksmd yields between batches but never sleeps. */
-#define CPU_PERCENT_FLAT_OUT 100
 
 /* Twenty times what the pages should take at the CPU budget, and never less than a minute. */
 #define TIMEOUT_FACTOR 20
@@ -61,6 +60,8 @@ const char *burst_end_text(enum burst_end end)
 		return "stopped: memory of somebody else became mergeable";
 	case BURST_WATCHED:
 		return "stopped: a snapshot of a folded VM began in the background (userfaultfd)";
+	case BURST_LIMITED:
+		return "stopped: it has brought as much as may be missing one day";
 	case BURST_TIMEOUT:
 		return "stopped: it took too long";
 	}
@@ -70,6 +71,7 @@ const char *burst_end_text(enum burst_end end)
 struct burst {
 	struct core *core;
 	int64_t expected_pages;
+	int64_t limit_pages; /* or BURST_NO_LIMIT */
 	int64_t pss_before, pss_at_scan; /* pages */
 	uint64_t scans_before, scans_seen;
 	uint64_t started_ns, deadline_ns, watch_due_ns, cpu_before_ns;
@@ -78,6 +80,11 @@ struct burst {
 	uint64_t paced_ns, paced_cpu_ns; /* when ksmd's sleep was last adjusted */
 };
 
+static bool is_limited(const struct burst *burst)
+{
+	return burst->limit_pages != BURST_NO_LIMIT;
+}
+
 static uint64_t ksmd_cpu_ns(struct core *core)
 {
 	uint64_t ns;
@@ -85,67 +92,7 @@ static uint64_t ksmd_cpu_ns(struct core *core)
 	return ksmd_cpu_ns_read(&core->root, &core->driver.ksmd_pid, &ns) == 0 ? ns : 0;
 }
 
-/* ---- knobs ---- */
-
-static struct ksm_knobs burst_knobs(const struct core *core, const struct ksm_knobs *now)
-{
-	const uint64_t budget_ns = core->config.stall_budget_ms * NS_PER_MS;
-	const unsigned percent = core->config.cpu_percent;
-	struct ksm_knobs knobs = *now;
-
-	knobs.run = 1;
-	knobs.pages_to_scan = (int64_t)(budget_ns / KSMD_NS_PER_PAGE);
-	/* Work a budget's worth, then sleep until it is percent of the time. */
-	knobs.sleep_millisecs = percent >= CPU_PERCENT_FLAT_OUT
-		? 0
-		: (int64_t)(core->config.stall_budget_ms * (100 - percent) / percent);
-	if (knobs.smart_scan != KSM_KNOB_ABSENT)
-		knobs.smart_scan = 0; /* it delays pages that failed before by up to eight scans */
-	if (knobs.advisor_scan_time != KSM_KNOB_ABSENT)
-		knobs.advisor_scan_time = 0; /* it would overwrite pages_to_scan */
-	/* Zero pages folded this way can be undone and counted since Linux 6.6; before that they stay zero
-	 * pages after a release, which costs a fault each when written. */
-	if (knobs.use_zero_pages != KSM_KNOB_ABSENT)
-		knobs.use_zero_pages = 1;
-	return knobs;
-}
-
-/* The debt is on disk before the first knob is touched. */
-static int knobs_take(struct core *core)
-{
-	struct driver *driver = &core->driver;
-	struct ksm_knobs now, wanted;
-	int error;
-
-	error = ksm_knobs_read(&core->root, &now);
-	if (error)
-		return error;
-	if (!driver->owes) {
-		driver->owed = now;
-		driver->owes = true;
-		error = core_record(core);
-		if (error) {
-			driver->owes = false;
-			return error;
-		}
-	}
-	wanted = burst_knobs(core, &now);
-	error = ksm_knobs_write(&core->root, &wanted);
-	if (error)
-		(void)driver_restore(driver, &core->root, true);
-	return error;
-}
-
-static int knobs_give_back(struct core *core)
-{
-	const int stopped = ksm_run_write(&core->root, 0);
-	const int error = driver_restore(&core->driver, &core->root, true);
-
-	if (stopped || error)
-		log_error("KSM's knobs could not be restored: %s; tried again at the next burst and at "
-			  "the end", strerror(-(stopped ? stopped : error)));
-	return core_record(core);
-}
+/* ---- pace ---- */
 
 /* ksmd's sleep was set for wakes that take the whole stall budget; most take less. */
 static void burst_pace(struct burst *burst, uint64_t now_ns)
@@ -158,7 +105,7 @@ static void burst_pace(struct burst *burst, uint64_t now_ns)
 	struct ksm_knobs knobs;
 	double sleep_ms;
 
-	if (budget >= 1 || now_ns - burst->paced_ns < WATCH_NS / 2)
+	if (budget >= 1 || is_limited(burst) || now_ns - burst->paced_ns < WATCH_NS / 2)
 		return;
 	burst->paced_ns = now_ns;
 	burst->paced_cpu_ns = cpu_ns;
@@ -207,8 +154,10 @@ static int64_t burst_measure(struct burst *burst)
 static bool measure_is_due(const struct burst *burst)
 {
 	const uint64_t worked_ns = ksmd_cpu_ns(burst->core) - burst->measured_cpu_ns;
+	const uint64_t divisor =
+		is_limited(burst) ? LIMITED_MEASURE_COST_DIVISOR : MEASURE_COST_DIVISOR;
 
-	return worked_ns >= burst->measure_cost_ns * MEASURE_COST_DIVISOR;
+	return worked_ns >= burst->measure_cost_ns * divisor;
 }
 
 /* Where nothing is marked any more ksmd sleeps, and no scan of its ends. */
@@ -275,7 +224,7 @@ static bool burst_judge(struct burst *burst, enum burst_end *ret_end)
 		burst->scan_ended_ns = now;
 	if (!scan_ended && now < burst->watch_due_ns)
 		return false;
-	burst->watch_due_ns = now + WATCH_NS;
+	burst->watch_due_ns = now + (is_limited(burst) ? LIMITED_WATCH_NS : WATCH_NS);
 	burst_pace(burst, now);
 
 	*ret_end = BURST_STRANGER;
@@ -290,6 +239,10 @@ static bool burst_judge(struct burst *burst, enum burst_end *ret_end)
 	if (!scan_ended && !measure_is_due(burst))
 		return false;
 	pss_now = burst_measure(burst);
+	*ret_end = BURST_LIMITED;
+	if (burst->pss_before - pss_now >= burst->limit_pages)
+		return true;
+	*ret_end = BURST_DONE;
 	over = burst->pss_before - pss_now >= burst->expected_pages;
 	return (scan_ended && scan_judge(burst, pss_now)) || over;
 }
@@ -316,15 +269,25 @@ static uint64_t timeout_ns(const struct core *core, uint64_t expected_pages)
 
 	for (size_t i = 0; i < core->registry.count; i++)
 		marked_pages += core->registry.targets[i]->marked_extents * EXTENT_PAGES;
-	needed_ns = marked_pages * KSMD_NS_PER_PAGE * SCANS_MOST * 100 / core->config.cpu_percent;
+	needed_ns = marked_pages * BURST_NS_PER_PAGE * SCANS_MOST * 100 / core->config.cpu_percent;
 	return TIMEOUT_LEAST_NS + needed_ns * TIMEOUT_FACTOR;
 }
 
-/* What the splits free is not ksmd's to bring. */
+/* Where that is less than what is expected. */
+static int64_t burst_limit(const struct core *core, uint64_t expected_pages)
+{
+	const struct restraint *restraint = &core->restraint;
+
+	return restraint->limited && restraint->allowance_pages < expected_pages
+		? (int64_t)restraint->allowance_pages
+		: BURST_NO_LIMIT;
+}
+
+/* What the splits free is not ksmd's to bring. They free it all at once: not where there is a limit. */
 static void burst_split(struct burst *burst, int64_t pss_begin)
 {
 	burst->pss_before = pss_begin;
-	if (split_huge_pages(burst->core)) {
+	if (!is_limited(burst) && split_huge_pages(burst->core)) {
 		burst->pss_before = burst_measure(burst);
 		if (burst->pss_before < pss_begin)
 			burst->expected_pages -= pss_begin - burst->pss_before;
@@ -337,6 +300,7 @@ int burst_run(struct core *core, uint64_t expected_pages, struct burst_result *r
 	struct burst burst = {
 		.core = core,
 		.expected_pages = (int64_t)expected_pages,
+		.limit_pages = burst_limit(core, expected_pages),
 		.started_ns = clock_monotonic_ns(),
 		.cpu_before_ns = ksmd_cpu_ns(core),
 	};
@@ -351,17 +315,17 @@ int burst_run(struct core *core, uint64_t expected_pages, struct burst_result *r
 	pss_begin = burst_measure(&burst);
 	burst_split(&burst, pss_begin);
 	burst.deadline_ns = burst.started_ns + timeout_ns(core, expected_pages);
-	burst.watch_due_ns = burst.started_ns + WATCH_NS;
+	burst.watch_due_ns = burst.started_ns + (is_limited(&burst) ? LIMITED_WATCH_NS : WATCH_NS);
 	burst.paced_ns = burst.scan_ended_ns = burst.started_ns;
 	burst.paced_cpu_ns = burst.cpu_before_ns;
 
 	ledger_burst_begins(core);
 	audit_burst_begins(core);
-	error = knobs_take(core);
+	error = burst_knobs_take(core, burst.limit_pages);
 	if (error)
 		return error;
 	result.end = burst_watch(&burst);
-	error = knobs_give_back(core);
+	error = burst_knobs_give_back(core);
 	if (!error)
 		audit_burst_ended(core);
 

@@ -15,6 +15,7 @@ enum burst_end {
 	BURST_INTERRUPTED, /* pause, release or stop */
 	BURST_STRANGER,    /* somebody else's memory became mergeable */
 	BURST_WATCHED,     /* userfaultfd began to watch memory that is marked */
+	BURST_LIMITED,     /* it brought what it may (restraint.h), and there is more */
 	BURST_TIMEOUT,
 };
 

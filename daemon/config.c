@@ -100,13 +100,12 @@ static int set_settle_seconds(
 }
 
 static int set_fold_when(
-	_unused_ struct config *config, const struct ini_item *item, char reason[INI_REASON_BYTES])
+	struct config *config, const struct ini_item *item, char reason[INI_REASON_BYTES])
 {
-	if (strcmp(item->value, "pressure") == 0)
-		return refuse(reason,
-			"fold-when=pressure comes with a later version; this one takes always");
-	if (strcmp(item->value, "always") != 0)
-		return refuse(reason, "fold-when is \"%.40s\", but takes always", item->value);
+	if (strcmp(item->value, "always") != 0 && strcmp(item->value, "pressure") != 0)
+		return refuse(reason, "fold-when is \"%.40s\", but takes always or pressure",
+			item->value);
+	config->fold_when = strcmp(item->value, "pressure") == 0 ? FOLD_PRESSURE : FOLD_ALWAYS;
 	return 0;
 }
 

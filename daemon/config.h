@@ -14,6 +14,7 @@
 
 #define CONFIG_DEFAULT_PATH "/etc/pagefold/pagefold.conf"
 
+enum fold_when { FOLD_ALWAYS, FOLD_PRESSURE };
 enum ksm_owner { KSM_OWNER_AUTO, KSM_OWNER_PAGEFOLD, KSM_OWNER_STAND_BY };
 
 struct config {
@@ -23,6 +24,7 @@ struct config {
 	uint64_t memory_max_bytes;    /* 0: 1 % of the host's memory */
 	unsigned scan_interval_s;     /* 1..86400 */
 	unsigned settle_seconds;      /* 0..3600 */
+	enum fold_when fold_when;
 	enum policy_hook hook;
 	char active_group[POLICY_GROUP_BYTES]; /* "" is auto */
 	bool take_over;

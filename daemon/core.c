@@ -193,6 +193,7 @@ void core_close(struct core *core)
 	state_done(&core->recorded);
 	plan_done(&core->plan);
 	audit_done(&core->audit);
+	restraint_done(&core->restraint);
 	sentences_clear(&core->blocked_by);
 	sentences_clear(&core->warnings);
 	config_done(&core->config);

@@ -26,6 +26,7 @@
 #include "daemon/recount.h"
 #include "daemon/registry.h"
 #include "daemon/rest.h"
+#include "daemon/restraint.h"
 #include "daemon/state.h"
 #include "hypervisor-glue/host_memory.h"
 
@@ -68,6 +69,7 @@ struct core {
 	bool bursting;    /* a burst is about to run: for what is published meanwhile */
 	bool index_stale; /* the twins must be counted anew: somebody came, went, or has another policy */
 	struct recount recount; /* whether they should be, for what was read */
+	struct restraint restraint; /* what keeps folding back */
 	struct rest rest; /* whether a pass may rest on the one before */
 	uint64_t put_off_ns; /* since when extents wait to be read; 0: none does */
 	bool settled;     /* something that the plan wanted to see again has been seen */

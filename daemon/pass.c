@@ -175,6 +175,8 @@ static int stage_plan(struct core *core)
 	error = plan_make(vms, count, core->pass_number, &plan);
 	if (error)
 		return error;
+	if (restraint_holds_back(&core->restraint))
+		plan_hold_folds(&plan, core->restraint.waiting);
 	plan_done(&core->plan);
 	core->plan = plan;
 	visit_schedule(core, &plan);
@@ -237,10 +239,11 @@ static int stages_look(struct core *core, bool news, struct publication *publica
 		return error;
 	audit_take(core); /* of the last burst: who may be strange is known anew now */
 	/* Reading may take long: who is there, and with which policy, is known now. */
-	if (news) {
+	if (news)
 		account_targets(core);
+	(void)restraint_look(core);
+	if (news)
 		publish_now(publication);
-	}
 	return 0;
 }
 
@@ -298,6 +301,9 @@ int pass_run(struct core *core, publish_fn publish, void *arg)
 		rests = false;
 		error = stages_look(core, news, &publication, &full.cost_ns);
 	}
+	/* What was held back, and is not any more, needs a plan. */
+	if (rests && restraint_look(core))
+		rest_end(core);
 	full.error = error;
 	if (!rests)
 		error = pass_full(core, &full, &publication);

@@ -20,6 +20,8 @@ const char *plan_action_name(enum plan_action action)
 		return "revisit";
 	case PLAN_RELEASE:
 		return "release";
+	case PLAN_WAIT:
+		return "wait";
 	}
 	return "?";
 }
@@ -288,6 +290,17 @@ void plan_drop_folds(struct plan *plan)
 		if (plan->entries[i].action != PLAN_FOLD)
 			plan->entries[kept++] = plan->entries[i];
 	plan->count = kept;
+	plan->fold_pages = plan->saved_pages = 0;
+}
+
+void plan_hold_folds(struct plan *plan, const char *reason)
+{
+	for (size_t i = 0; i < plan->count; i++) {
+		if (plan->entries[i].action != PLAN_FOLD)
+			continue;
+		plan->entries[i].action = PLAN_WAIT;
+		plan->entries[i].reason = reason;
+	}
 	plan->fold_pages = plan->saved_pages = 0;
 }
 

@@ -23,6 +23,7 @@ enum plan_action {
 	PLAN_FOLD,
 	PLAN_REVISIT, /* promising, but to be read again before it is marked */
 	PLAN_RELEASE,
+	PLAN_WAIT, /* to be folded, but not now */
 };
 
 const char *plan_action_name(enum plan_action action);
@@ -70,6 +71,8 @@ struct plan {
 int plan_make(const struct plan_vm *vms, size_t vm_count, uint64_t pass, struct plan *ret);
 /* What the entry's VM is called; NULL: nobody knows. */
 const char *plan_vm_name(const struct plan *plan, const struct plan_entry *entry);
+/* Nothing is to be folded for now: the PLAN_FOLD entries become PLAN_WAIT, for that reason (static). */
+void plan_hold_folds(struct plan *plan, const char *reason);
 /* What a VM is to save by the PLAN_FOLD entries, in pages. A page of each content stays, and who shares it bears it
  * in equal parts. */
 double plan_expected_pages(const struct plan *plan, pid_t pid);

@@ -44,7 +44,7 @@ bool rest_is_allowed(const struct core *core)
 	const uint64_t full_due_ns = core->rest.full_ns + core->rest.cost_ns * factor;
 
 	return core->rest.full_ns && !core->once && !core->paused && !core->index_stale &&
-	       !core->audit.due && !core->audit.at_once && clock_monotonic_ns() < full_due_ns;
+	       !restraint_lifts(core) && !core->audit.due && !core->audit.at_once && clock_monotonic_ns() < full_due_ns;
 }
 
 bool rest_goes_on(const struct core *core)

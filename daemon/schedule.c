@@ -5,17 +5,6 @@
 #define BACKOFF_MOST          5u
 #define BACKOFF_MOST_PRESSURE 1u
 
-/* Reclaim begins to be felt long before the last tenth is gone: page cache is dropped that is read
- * again. */
-#define AVAILABLE_DIVISOR 10
-#define STALLED_PERCENT   5.0
-
-bool schedule_is_pressed(uint64_t total_bytes, uint64_t available_bytes, double stalled_percent)
-{
-	return available_bytes < total_bytes / AVAILABLE_DIVISOR ||
-	       stalled_percent >= STALLED_PERCENT;
-}
-
 /* In the two seconds from one look to the next: a guest that has booted and works grows by less. */
 #define GROWTH_DIVISOR 32
 

@@ -21,10 +21,6 @@ struct schedule {
 /* How often a young one is looked at, where scan-interval is no less. */
 #define SCHEDULE_YOUNG_INTERVAL_NS (UINT64_C(2000) * 1000000)
 
-/* Whether the host is short of memory: less than a tenth of it is available, or tasks wait for it.
- */
-bool schedule_is_pressed(uint64_t total_bytes, uint64_t available_bytes, double stalled_percent);
-
 /* A young one that still grows is not read yet: most of what it holds now it will have overwritten
  * by the time it is ready. Not beyond its first minute. */
 #define SCHEDULE_GROWTH_NS (UINT64_C(60) * 1000000000)

@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "daemon/glimpse.h"
 #include "daemon/log.h"
+#include "daemon/pressure.h"
 #include "daemon/schedule.h"
 #include "daemon/source.h"
 #include "hypervisor-glue/host_memory.h"
@@ -184,15 +185,16 @@ static void target_refused(struct core *core, struct target *target, int error)
 static struct schedule schedule_now(const struct core *core)
 {
 	struct host_memory memory = { 0 };
-	double stalled_percent = 0;
+	struct pressure pressure = { .stalled_percent = PRESSURE_NOT_MEASURED };
 
 	(void)host_memory_read(&core->root, &memory);
-	(void)host_pressure_read(&core->root, &stalled_percent); /* not every kernel measures it */
+	(void)host_pressure_read(&core->root, &pressure.stalled_percent); /* not every kernel measures it */
+	pressure.total_bytes = memory.total_bytes;
+	pressure.available_bytes = memory.available_bytes;
 	return (struct schedule){
 		.interval_ns = core->config.scan_interval_s * NS_PER_S,
 		.settle_ns = core->config.settle_seconds * NS_PER_S,
-		.under_pressure = schedule_is_pressed(
-			memory.total_bytes, memory.available_bytes, stalled_percent),
+		.under_pressure = pressure_is_on(&pressure, false),
 	};
 }
 

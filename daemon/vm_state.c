@@ -45,6 +45,8 @@ static void state_of_folding(const struct core *core, struct target *target)
 			"paused by the operator; pagefold resume ends that");
 	else if (core->blocked_by.count)
 		state_set(target, folded ? VM_FOLDED : VM_BLOCKED, core->blocked_by.texts[0]);
+	else if (core->restraint.reason)
+		state_set(target, folded ? VM_FOLDED : VM_WAITING, core->restraint.reason);
 	else if (target->vma_room < PLAN_VMAS_PER_EXTENT)
 		state_out_of_vmas(target, folded);
 	else if (folded)

@@ -182,7 +182,7 @@ static bool once_judge(struct worker *worker, int64_t reclaimed_before)
 	return why;
 }
 
-/* Cut short by news, by a raise, or by a VM that has started. */
+/* Cut short by news, by a raise, by a VM that has started, or when what was held back may be folded. */
 static void worker_sleep(struct worker *worker, uint64_t next_ns)
 {
 	struct core *core = worker->core;
@@ -198,7 +198,9 @@ static void worker_sleep(struct worker *worker, uint64_t next_ns)
 			    polls && poll_ns < next_ns ? poll_ns : next_ns))
 			break;
 		now = clock_monotonic_ns();
-		if (now >= next_ns || (polls && newcomers_came(&core->newcomers, &core->root)))
+		if (now >= next_ns ||
+			(polls && (newcomers_came(&core->newcomers, &core->root) ||
+					  restraint_lifts(core))))
 			break;
 	}
 	(void)worker_take_reload(worker);

@@ -375,7 +375,7 @@ def test_once_with_nothing_to_do_ends_too(ksm_alone):
 @pytest.mark.parametrize("line, complaint", [
     ("cpu-percnt = 10", "cpu-percnt"),
     ("cpu-percent = lots", "cpu-percent"),
-    ("fold-when = pressure", "later version"),
+    ("fold-when = never", "takes always or pressure"),
 ])
 def test_wrong_config_refuses_to_start_with_file_and_line(line, complaint):
     daemon = Daemon(config={"default-mode": "observe"})

@@ -27,7 +27,7 @@ WRONG_CONFIGURATIONS = [
     ("policy-dir", "policy.d", "an absolute path"),
     ("metrics-listen", "localhost", "an address and a port"),
     ("metrics-listen", "0.0.0.0:9743", "an address of loopback only"),
-    ("fold-when", "pressure", "comes with a later version"),
+    ("fold-when", "never", "takes always or pressure"),
     ("hook", "magic", "hook"),
 ]
 

@@ -80,7 +80,7 @@ static void test_every_key_is_read(void **state)
 				   "memory-max = 64M\n"
 				   "scan-interval = 60\n"
 				   "settle-seconds = 0\n"
-				   "fold-when = always\n"
+				   "fold-when = pressure\n"
 				   "hook = ring\n"
 				   "active-group = web\n"
 				   "take-over = yes\n"
@@ -191,8 +191,8 @@ static void test_wrong_lines_are_refused_with_file_and_line(void **state)
 		"scan-interval = 0",
 		"scan-interval = 86401",
 		"settle-seconds = 3601",
-		"fold-when = pressure",
 		"fold-when = never",
+		"fold-when =",
 		"hook = rings",
 		"active-group = a b",
 		"active-group =",
@@ -229,26 +229,6 @@ static void test_wrong_lines_are_refused_with_file_and_line(void **state)
 		if (strncmp(error, place, strlen(place)) != 0 || strlen(error) < strlen(place) + 10)
 			fail_msg("\"%s\": %s", lines[i], error);
 		assert_int_equal(config.cpu_percent, 4711);
-	}
-	temp_dir_remove(&dir);
-}
-
-static void test_what_a_later_version_brings_is_refused_in_so_many_words(void **state)
-{
-	static const char *const lines[] = { "fold-when = pressure" };
-	const struct temp_dir dir = temp_dir_make();
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
-		struct config config;
-		_cleanup_free_ char *error = NULL;
-		char text[128];
-
-		(void)snprintf(text, sizeof(text), "[pagefold]\n%s\n", lines[i]);
-		assert_int_equal(config_load(temp_dir_write(&dir, "pagefold.conf", text), true,
-					 &config, &error),
-			-EINVAL);
-		assert_non_null(strstr(error, "later version"));
 	}
 	temp_dir_remove(&dir);
 }
@@ -329,7 +309,6 @@ int main(void)
 		cmocka_unit_test(test_sizes_take_suffixes),
 		cmocka_unit_test(test_files_beside_it_override_in_their_order),
 		cmocka_unit_test(test_wrong_lines_are_refused_with_file_and_line),
-		cmocka_unit_test(test_what_a_later_version_brings_is_refused_in_so_many_words),
 		cmocka_unit_test(test_a_key_before_the_section_is_refused),
 		cmocka_unit_test(test_an_error_in_a_file_beside_it_names_that_file),
 		cmocka_unit_test(test_the_shipped_file_shows_the_defaults),

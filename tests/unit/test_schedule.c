@@ -66,15 +66,6 @@ static void test_schedule_the_young_are_seen_soon_and_again_soon(void **state)
 	assert_int_equal(schedule_settle_ns(&eager, true), 0);
 }
 
-static void test_schedule_pressure_is_little_memory_or_long_waits(void **state)
-{
-	(void)state;
-	assert_false(schedule_is_pressed(1000, 100, 0));
-	assert_true(schedule_is_pressed(1000, 99, 0));
-	assert_false(schedule_is_pressed(1000, 900, 4.99));
-	assert_true(schedule_is_pressed(1000, 900, 5));
-}
-
 static void test_schedule_who_grows_is_not_read_in_its_first_minute(void **state)
 {
 	(void)state;
@@ -93,7 +84,6 @@ int main(void)
 		cmocka_unit_test(test_schedule_who_grows_is_not_read_in_its_first_minute),
 		cmocka_unit_test(test_schedule_pressure_shortens_it),
 		cmocka_unit_test(test_schedule_who_grows_is_not_read_in_its_first_minute),
-		cmocka_unit_test(test_schedule_pressure_is_little_memory_or_long_waits),
 		cmocka_unit_test(test_schedule_the_young_are_seen_soon_and_again_soon),
 	};
 
