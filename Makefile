@@ -22,7 +22,7 @@ GLUE_LIBS    := -luring -ljansson
 LIBVIRT_LIBS := -lvirt-qemu -lvirt -lxml2
 HASHING_LIBS := -lxxhash
 DAEMON_LIBS  := -lsystemd -lmicrohttpd -ljansson -linih -lm $(LIBVIRT_LIBS) $(HASHING_LIBS) $(GLUE_LIBS)
-CLI_LIBS     := -lcurl-gnutls -ljansson -linih $(HASHING_LIBS) $(GLUE_LIBS)
+CLI_LIBS     := -lncursesw -ltinfo -lcurl-gnutls -ljansson -linih $(HASHING_LIBS) $(GLUE_LIBS)
 # The sanitizers bring an allocator of their own.
 ALLOCATOR    := $(if $(SANITIZE),,-ljemalloc)
 

@@ -34,11 +34,13 @@ json_t *json_text(const char *text)
 
 json_t *json_time(const struct timespec *time)
 {
-	char text[sizeof("-2147483648-12-31T23:59:59Z")];
+	char text[sizeof("-2147483648-12-31T23:59:59")];
 	struct tm utc;
 
 	if (!gmtime_r(&time->tv_sec, &utc) ||
-		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
+		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &utc) == 0)
 		return json_null();
-	return json_string(text);
+	/* With milliseconds: what changes per second is the difference of two passes that may be a
+	 * second apart. */
+	return json_sprintf("%s.%03ldZ", text, time->tv_nsec / 1000000);
 }

@@ -10,7 +10,7 @@
 /* A JSON string of any bytes: what is not UTF-8 becomes U+FFFD. NULL text: null. NULL: no memory. */
 json_t *json_text(const char *text);
 
-/* RFC 3339, in UTC, to the second; null for a time that has no such name. NULL: no memory. */
+/* RFC 3339, in UTC, to the millisecond; null for a time that has no such name. NULL: no memory. */
 json_t *json_time(const struct timespec *time);
 
 #endif

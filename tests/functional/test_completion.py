@@ -32,6 +32,7 @@ def complete(line):
     ("pagefold config check --j", ["--json"]),
     ("pagefold status --", ["--json", "--socket", "--help"]),
     ("pagefold release --f", ["--force"]),
+    ("pagefold top --", ["--json", "--socket", "--interval", "--count", "--help"]),
     ("pagefold --socket /x/y re", ["release", "resume"]),
     ("pagefold set web1 hu", ["hugepages=keep", "hugepages=balance", "hugepages=fold"]),
     # To bash, what stands before '=' is a word of its own.

@@ -172,11 +172,11 @@ static void test_times_are_rfc_3339_in_utc(void **state)
 	(void)state;
 	setenv("TZ", "Asia/Kathmandu", 1);
 	snapshot->pass_number = 1;
-	snapshot->finished_at = (struct timespec){ .tv_sec = 1767225599, .tv_nsec = 999 };
+	snapshot->finished_at = (struct timespec){ .tv_sec = 1767225599, .tv_nsec = 42999999 };
 	status = snapshot_status_json(snapshot);
 	assert_string_equal(
 		json_string_value(json_object_get(json_object_get(status, "pass"), "finished_at")),
-		"2025-12-31T23:59:59Z");
+		"2025-12-31T23:59:59.042Z");
 	json_decref(status);
 	snapshot_unref(snapshot);
 }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 enum cli_exit { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_UNREACHABLE = 3 };
@@ -21,6 +22,8 @@ enum cli_option {
 	CLI_ALL = 1 << 4,
 	CLI_FORCE = 1 << 5,
 	CLI_PID = 1 << 6,
+	CLI_INTERVAL = 1 << 7,
+	CLI_COUNT = 1 << 8,
 };
 
 struct cli_command;
@@ -31,6 +34,8 @@ struct cli {
 	unsigned given;                    /* enum cli_option */
 	const char *socket;
 	bool json, all, force;
+	double interval; /* of --interval, in seconds; 0: not given */
+	uint64_t count;  /* of --count; 0: not given */
 	pid_t *pids; /* of --pid */
 	size_t pid_count;
 	char **arguments; /* what is left */
@@ -51,6 +56,7 @@ extern const struct cli_command cli_commands[];
 
 enum cli_exit cmd_status(const struct cli *cli);
 enum cli_exit cmd_vms(const struct cli *cli);
+enum cli_exit cmd_top(const struct cli *cli);
 enum cli_exit cmd_show(const struct cli *cli);
 enum cli_exit cmd_plan(const struct cli *cli);
 enum cli_exit cmd_matrix(const struct cli *cli);

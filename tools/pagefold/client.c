@@ -39,45 +39,48 @@ static int why_no_connection(const char *path)
 	return connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? errno : 0;
 }
 
-static void say_unreachable(const char *path)
+static void say_unreachable(const char *path, FILE *complaints)
 {
 	const int error = why_no_connection(path);
 
-	fprintf(stderr, "pagefold: the daemon is not reachable at %s: ", path);
+	fprintf(complaints, "pagefold: the daemon is not reachable at %s: ", path);
 	switch (error) {
 	case ENOENT:
 		fputs("there is no such socket. Is pagefoldd running? "
 		      "(systemctl status pagefoldd; --socket names another place)\n",
-			stderr);
+			complaints);
 		break;
 	case ECONNREFUSED:
 		fputs("nobody listens there any more. Start pagefoldd again "
 		      "(systemctl restart pagefoldd)\n",
-			stderr);
+			complaints);
 		break;
 	case EACCES:
 	case EPERM:
-		fputs("permission denied. Reading is for root and the group pagefold\n", stderr);
+		fputs("permission denied. Reading is for root and the group pagefold\n", complaints);
 		break;
 	default:
-		fprintf(stderr, "%s\n", error ? strerror(error) : "it hung up");
+		fprintf(complaints, "%s\n", error ? strerror(error) : "it hung up");
 	}
 }
 
-static enum cli_exit transfer_failed(const struct cli *cli, CURLcode code)
+static enum cli_exit transfer_failed(const struct client_question *question, CURLcode code)
 {
+	const char *socket_path = question->cli->socket;
+	FILE *complaints = question->complaints;
+
 	if (code == CURLE_COULDNT_CONNECT)
-		say_unreachable(cli->socket);
+		say_unreachable(socket_path, complaints);
 	else if (code == CURLE_OPERATION_TIMEDOUT)
-		fprintf(stderr, "pagefold: the daemon at %s does not answer; its log may say why\n",
-			cli->socket);
+		fprintf(complaints, "pagefold: the daemon at %s does not answer; its log may say why\n",
+			socket_path);
 	else
-		fprintf(stderr, "pagefold: the daemon at %s broke off: %s\n", cli->socket,
+		fprintf(complaints, "pagefold: the daemon at %s broke off: %s\n", socket_path,
 			curl_easy_strerror(code));
 	return CLI_UNREACHABLE;
 }
 
-static void say_candidates(const json_t *candidates)
+static void say_candidates(const json_t *candidates, FILE *complaints)
 {
 	const json_t *candidate;
 	size_t i;
@@ -86,30 +89,31 @@ static void say_candidates(const json_t *candidates)
 	{
 		const char *uuid = json_string_value(json_object_get(candidate, "uuid"));
 
-		fputs("  ", stderr);
-		output_text(stderr, json_string_value(json_object_get(candidate, "name")));
-		fprintf(stderr, "  pid:%lld  ",
+		fputs("  ", complaints);
+		output_text(complaints, json_string_value(json_object_get(candidate, "name")));
+		fprintf(complaints, "  pid:%lld  ",
 			(long long)json_integer_value(json_object_get(candidate, "pid")));
-		output_text(stderr, uuid);
-		fputc('\n', stderr);
+		output_text(complaints, uuid);
+		fputc('\n', complaints);
 	}
 }
 
-static enum cli_exit refused(long status, const json_t *answer)
+static enum cli_exit refused(long status, const json_t *answer, FILE *complaints)
 {
 	const char *error = json_string_value(json_object_get(answer, "error"));
 
-	fputs("pagefold: ", stderr);
+	fputs("pagefold: ", complaints);
 	if (error)
-		output_text(stderr, error);
+		output_text(complaints, error);
 	else
-		fprintf(stderr, "the daemon answered with HTTP status %ld", status);
-	fputc('\n', stderr);
-	say_candidates(json_object_get(answer, "candidates"));
+		fprintf(complaints, "the daemon answered with HTTP status %ld", status);
+	fputc('\n', complaints);
+	say_candidates(json_object_get(answer, "candidates"), complaints);
 	return CLI_FAILED;
 }
 
-static enum cli_exit understand(long status, const struct answer *answer, json_t **ret)
+static enum cli_exit understand(
+	long status, const struct answer *answer, FILE *complaints, json_t **ret)
 {
 	json_t *json = json_loadb(answer->bytes, answer->length, JSON_REJECT_DUPLICATES, NULL);
 	enum cli_exit r;
@@ -118,33 +122,34 @@ static enum cli_exit understand(long status, const struct answer *answer, json_t
 		*ret = json;
 		return CLI_DONE;
 	}
-	r = refused(status, json);
+	r = refused(status, json, complaints);
 	json_decref(json);
 	return r;
 }
 
-static void set_up(CURL *curl, const struct cli *cli, const char *method, const char *url,
-	const char *body, FILE *stream)
+static void set_up(
+	CURL *curl, const struct client_question *question, const char *url, FILE *stream)
 {
-	(void)curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, cli->socket);
+	(void)curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, question->cli->socket);
 	(void)curl_easy_setopt(curl, CURLOPT_URL, url);
 	/* A VM may be called "..". */
 	(void)curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
 	(void)curl_easy_setopt(curl, CURLOPT_PROXY, "");
 	(void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-	(void)curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+	(void)curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, question->method);
 	(void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_bytes);
 	(void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, stream);
-	if (strcmp(method, "GET") == 0) {
-		(void)curl_easy_setopt(curl, CURLOPT_TIMEOUT, GET_TIMEOUT_S);
+	if (strcmp(question->method, "GET") == 0) {
+		(void)curl_easy_setopt(curl, CURLOPT_TIMEOUT,
+			question->timeout_s ? question->timeout_s : GET_TIMEOUT_S);
 		return;
 	}
 	/* A release takes as long as it takes. */
-	(void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body ? body : "");
+	(void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, question->body ? question->body : "");
 }
 
-static enum cli_exit perform(const struct cli *cli, const char *method, const char *url,
-	const char *body, struct answer *answer, long *ret_status)
+static enum cli_exit perform(const struct client_question *question, const char *url,
+	struct answer *answer, long *ret_status)
 {
 	CURL *curl = curl_easy_init();
 	CURLcode code = CURLE_OUT_OF_MEMORY;
@@ -152,7 +157,7 @@ static enum cli_exit perform(const struct cli *cli, const char *method, const ch
 
 	answer->stream = open_memstream(&answer->bytes, &answer->length);
 	if (curl && answer->stream) {
-		set_up(curl, cli, method, url, body, answer->stream);
+		set_up(curl, question, url, answer->stream);
 		code = curl_easy_perform(curl);
 	}
 	bad = answer->stream && fclose(answer->stream) != 0;
@@ -160,30 +165,43 @@ static enum cli_exit perform(const struct cli *cli, const char *method, const ch
 		(void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, ret_status);
 	curl_easy_cleanup(curl);
 	if (code == CURLE_OUT_OF_MEMORY || bad) {
-		fputs("pagefold: out of memory\n", stderr);
+		fputs("pagefold: out of memory\n", question->complaints);
 		return CLI_FAILED;
 	}
-	return code == CURLE_OK ? CLI_DONE : transfer_failed(cli, code);
+	return code == CURLE_OK ? CLI_DONE : transfer_failed(question, code);
 }
 
-enum cli_exit client_request(
-	const struct cli *cli, const char *method, const char *path, const char *body, json_t **ret)
+enum cli_exit client_ask(const struct client_question *question, json_t **ret)
 {
 	_cleanup_free_ char *url = NULL;
 	struct answer answer = { 0 };
 	enum cli_exit r;
 	long status = 0;
 
-	if (!path || asprintf(&url, "http://localhost%s", path) < 0) {
+	if (!question->path || asprintf(&url, "http://localhost%s", question->path) < 0) {
 		url = NULL;
-		fputs("pagefold: out of memory\n", stderr);
+		fputs("pagefold: out of memory\n", question->complaints);
 		return CLI_FAILED;
 	}
-	r = perform(cli, method, url, body, &answer, &status);
+	r = perform(question, url, &answer, &status);
 	if (r == CLI_DONE)
-		r = understand(status, &answer, ret);
+		r = understand(status, &answer, question->complaints, ret);
 	free(answer.bytes);
 	return r;
+}
+
+enum cli_exit client_request(
+	const struct cli *cli, const char *method, const char *path, const char *body, json_t **ret)
+{
+	const struct client_question question = {
+		.cli = cli,
+		.method = method,
+		.path = path,
+		.body = body,
+		.complaints = stderr,
+	};
+
+	return client_ask(&question, ret);
 }
 
 enum cli_exit client_command(const struct cli *cli, const char *path, const char *done_sentence)

@@ -4,10 +4,21 @@
 #define PAGEFOLD_CLI_CLIENT_H
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "tools/pagefold/cli.h"
 
-/* body NULL: none. On CLI_DONE the caller owns *ret. */
+/* One request. */
+struct client_question {
+	const struct cli *cli;
+	const char *method, *path, *body; /* body NULL: none */
+	long timeout_s;                   /* of a GET; 0: the usual */
+	FILE *complaints;                 /* where what goes wrong is said */
+};
+
+/* On CLI_DONE the caller owns *ret. */
+enum cli_exit client_ask(const struct client_question *question, json_t **ret);
+/* The same in short, complaints on stderr. body NULL: none. On CLI_DONE the caller owns *ret. */
 enum cli_exit client_request(const struct cli *cli, const char *method, const char *path,
 	const char *body, json_t **ret);
 /* A POST whose answer is a sentence: printed, or done_sentence where the daemon has nothing to add. */

@@ -10,6 +10,8 @@ const struct cli_command cli_commands[] = {
 		cmd_status },
 	{ "vms", "", "Every VM and process that pagefold knows of", OF_DAEMON, 0, 0, cmd_vms },
 	{ "show", "VM", "One VM, with its memory extent by extent", OF_DAEMON, 1, 1, cmd_show },
+	{ "top", "", "The VMs and what changes, live", OF_DAEMON | CLI_INTERVAL | CLI_COUNT, 0, 0,
+		cmd_top },
 	{ "plan", "", "What pagefold would do next, and why", OF_DAEMON, 0, 0, cmd_plan },
 	{ "matrix", "", "Who shares with whom, and how much", OF_DAEMON, 0, 0, cmd_matrix },
 	{ "estimate", "[VM]...", "What folding would save; needs no daemon and merges nothing",

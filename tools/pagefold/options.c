@@ -23,6 +23,8 @@ static const struct {
 	{ "all", NULL, "Every VM", CLI_ALL },
 	{ "force", NULL, "Even where the memory for it may be missing", CLI_FORCE },
 	{ "pid", "PID", "Only this process; may be repeated", CLI_PID },
+	{ "interval", "SECONDS", "How often to look: 0.1 to 3600, else 2", CLI_INTERVAL },
+	{ "count", "N", "Look N times, print each, and end", CLI_COUNT },
 	{ "help", NULL, "Print this help", CLI_HELP },
 	{ "version", NULL, "Print the version", CLI_VERSION },
 };
@@ -62,6 +64,27 @@ static enum cli_exit add_pid(struct cli *cli, const char *text)
 	return CLI_DONE;
 }
 
+static enum cli_exit set_interval(struct cli *cli, const char *text)
+{
+	char *end;
+
+	cli->interval = strtod(text, &end);
+	/* Also where it is no number at all: no comparison with NAN holds. */
+	if (strspn(text, "0123456789.") == strlen(text) && !*end && cli->interval >= 0.1 &&
+		cli->interval <= 3600)
+		return CLI_DONE;
+	fprintf(stderr, "pagefold: --interval takes seconds from 0.1 to 3600, not \"%s\".\n", text);
+	return CLI_USAGE;
+}
+
+static enum cli_exit set_count(struct cli *cli, const char *text)
+{
+	if (number_parse_u64(text, 10, &cli->count) == 0 && cli->count > 0)
+		return CLI_DONE;
+	fprintf(stderr, "pagefold: --count takes a number from 1, not \"%s\".\n", text);
+	return CLI_USAGE;
+}
+
 static enum cli_exit take_option(struct cli *cli, enum cli_option option, const char *value)
 {
 	cli->given |= option;
@@ -80,6 +103,10 @@ static enum cli_exit take_option(struct cli *cli, enum cli_option option, const 
 		return CLI_DONE;
 	case CLI_PID:
 		return add_pid(cli, value);
+	case CLI_INTERVAL:
+		return set_interval(cli, value);
+	case CLI_COUNT:
+		return set_count(cli, value);
 	case CLI_HELP:
 	case CLI_VERSION:
 		return CLI_DONE;

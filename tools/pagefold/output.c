@@ -46,6 +46,12 @@ void output_json(const json_t *json)
 		fputc('\n', stdout);
 }
 
+void output_json_line(const json_t *json)
+{
+	if (json_dumpf(json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(12) | JSON_ENSURE_ASCII) == 0)
+		fputc('\n', stdout);
+}
+
 struct output_cell output_string(const json_t *value)
 {
 	struct output_cell cell;

@@ -13,6 +13,7 @@
 /* Text as it may be printed (control characters and bidirectional overrides become '?'); NULL is "-". */
 void output_text(FILE *stream, const char *text);
 void output_json(const json_t *json);
+void output_json_line(const json_t *json); /* on one line, for streams of them */
 
 /* The longest cell that a table shows whole. */
 #define OUTPUT_CELL_BYTES 128
