@@ -103,6 +103,17 @@ def test_the_unit_confines_the_daemon(host):
         "755\n660\n700\n"
 
 
+def test_metrics_are_served_on_loopback_and_nowhere_else(host):
+    host.configure(**EAGER, metrics_listen="127.0.0.1:9743")
+    host.systemctl("start", "pagefoldd")
+    question = "GET /metrics HTTP/1.0\\r\\n\\r\\n"
+    answer = host.run(f"bash -c 'exec 3<>/dev/tcp/127.0.0.1/9743 && printf \"{question}\" >&3 && cat <&3'")
+    assert answer.startswith("HTTP/1.") and "\npagefold_paused 0\n" in answer.replace("\r", "")
+    # As systemd has it, for IPv4 and IPv6.
+    assert sorted(host.property("IPAddressDeny").split()) == ["0.0.0.0/0", "::/0"]
+    assert sorted(host.property("IPAddressAllow").split()) == ["127.0.0.0/8", "::1/128"]
+
+
 def test_a_daemon_that_hangs_is_killed_and_restarted_by_the_watchdog(host, two):
     host.drop_in("WatchdogSec=5", "RestartSec=100ms")
     host.systemctl("start", "pagefoldd")
