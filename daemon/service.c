@@ -14,9 +14,10 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "daemon/api.h"
-#include "daemon/config.h"
+#include "daemon/configuration.h"
 #include "daemon/core.h"
 #include "daemon/directories.h"
+#include "daemon/helper_path.h"
 #include "daemon/links.h"
 #include "daemon/log.h"
 #include "daemon/metrics_listener.h"
@@ -44,26 +45,6 @@ struct service {
 
 /* ---- configuration ---- */
 
-/* The sentence of what is wrong, with file and line, is the caller's to free; NULL: no memory for it. */
-static int configuration_load(const struct options *options, struct config *ret_config,
-	struct policy_set *ret_policies, char **ret_sentence)
-{
-	const char *path = options->config_path ? options->config_path : CONFIG_DEFAULT_PATH;
-	struct config config;
-	int error;
-
-	*ret_sentence = NULL;
-	error = config_load(path, options->config_path != NULL, &config, ret_sentence);
-	if (error)
-		return error;
-	error = policy_set_load(config.policy_dir, ret_policies, ret_sentence);
-	if (error)
-		config_done(&config);
-	else
-		*ret_config = config;
-	return error;
-}
-
 static int service_remember(struct service *service, const struct config *config)
 {
 	char *policy_dir = strdup(config->policy_dir);
@@ -83,7 +64,7 @@ static int service_reload(struct service *service, char **ret_sentence)
 	struct config config;
 	int error;
 
-	error = configuration_load(service->options, &config, &policies, ret_sentence);
+	error = configuration_load(service->options->config_path, &config, &policies, ret_sentence);
 	if (error)
 		return error;
 	error = service_remember(service, &config);
@@ -245,25 +226,6 @@ static int events_add(struct service *service)
 
 /* ---- start and stop ---- */
 
-/* In a build tree the helper lies beside the daemon; installed, in libexec. */
-static char *attach_helper_find(void)
-{
-	char self[4096];
-	const ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash, *path;
-
-	if (length > 0) {
-		self[length] = '\0';
-		slash = strrchr(self, '/');
-		if (slash && asprintf(&path, "%.*s/pagefold-attach", (int)(slash - self), self) >= 0) {
-			if (access(path, X_OK) == 0)
-				return path;
-			free(path);
-		}
-	}
-	return strdup(PAGEFOLD_LIBEXECDIR "/pagefold-attach");
-}
-
 static void on_libvirt_changed(void *data)
 {
 	struct service *service = data;
@@ -283,7 +245,7 @@ static int core_start(struct service *service)
 	if (!service->links)
 		return -ENOMEM;
 	core->links = service->links;
-	error = configuration_load(options, &core->config, &core->policies, &sentence);
+	error = configuration_load(options->config_path, &core->config, &core->policies, &sentence);
 	if (error) {
 		log_error("%s", sentence ? sentence : strerror(-error));
 		return error;
@@ -314,8 +276,7 @@ static int api_open(struct service *service)
 		.set_policy = backend_set_policy,
 		.data = service,
 	};
-	const int error =
-		api_start(service->event, service->socket_path, &backend, &service->api);
+	const int error = api_start(service->event, service->socket_path, &backend, &service->api);
 
 	if (error == -EADDRINUSE)
 		log_error("%s: another pagefoldd answers there; give this one a --runtime-dir of its "
@@ -420,7 +381,7 @@ int service_run(const struct options *options)
 		return error;
 	}
 	error = sd_event_new(&service.event);
-	service.attach_helper = attach_helper_find();
+	service.attach_helper = helper_path_find();
 	if (asprintf(&service.socket_path, "%s/api.sock", options->runtime_dir) < 0)
 		service.socket_path = NULL;
 	if (error >= 0)
