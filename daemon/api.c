@@ -41,6 +41,7 @@ int api_start(sd_event *event, const char *socket_path, const struct api_backend
 		return -ENOMEM;
 	server.data = api;
 	api->backend = *backend;
+	api_events_init(&api->events, &api->loop, event);
 	api->socket_path = strdup(socket_path);
 	if (!api->socket_path)
 		r = -ENOMEM;
@@ -59,12 +60,24 @@ int api_start(sd_event *event, const char *socket_path, const struct api_backend
 	return 0;
 }
 
+void api_news(struct api *api)
+{
+	struct snapshot *snapshot;
+
+	if (!api)
+		return;
+	snapshot = api->backend.snapshot(api->backend.data);
+	api_events_step(&api->events, snapshot);
+	snapshot_unref(snapshot);
+}
+
 /* libmicrohttpd must not be stopped with suspended connections. */
 static void answer_pending(struct api *api)
 {
 	for (struct api_call *call = api->pending; call; call = call->next)
 		if (call->connection && !call->have_outcome)
 			api_call_finish(call, (struct api_outcome){ .error = -ECANCELED });
+	api_events_end(&api->events);
 	for (int i = 0; i < STOP_RUNS; i++)
 		(void)MHD_run(api->loop.http);
 }
@@ -95,6 +108,7 @@ void api_stop(struct api *api)
 	if (api->loop.http && api->loop.resumed)
 		answer_pending(api);
 	http_loop_stop(&api->loop);
+	api_events_done(&api->events);
 	orphan_pending(api);
 	free(api->socket_path);
 	free(api);

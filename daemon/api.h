@@ -62,6 +62,8 @@ struct api;
  * -EADDRINUSE). */
 int api_start(
 	sd_event *event, const char *socket_path, const struct api_backend *backend, struct api **ret);
+/* The backend has a new snapshot: whoever reads the events is told. NULL is fine. */
+void api_news(struct api *api);
 /* Stops listening, answers what waits with 503, removes the socket. NULL is fine. */
 void api_stop(struct api *api);
 

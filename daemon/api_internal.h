@@ -12,6 +12,7 @@
 
 #include "common/cleanup.h"
 #include "daemon/api.h"
+#include "daemon/api_events.h"
 #include "daemon/api_parse.h"
 #include "daemon/http_loop.h"
 
@@ -76,6 +77,7 @@ struct api {
 	dev_t socket_device;
 	ino_t socket_inode;
 	struct api_call *pending;
+	struct api_events events;
 	struct api_set_policy set_policies[API_SET_POLICIES];
 	size_t set_policy_count;
 };

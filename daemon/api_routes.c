@@ -257,9 +257,18 @@ static struct api_reply get_matrix(struct api_call *call)
 	return api_call_submit(call, &(struct api_request){ .command = API_MATRIX });
 }
 
-static struct api_reply get_later(_unused_ struct api_call *call)
+static struct api_reply get_events(struct api_call *call)
 {
-	return api_reply_error(MHD_HTTP_NOT_FOUND, "This path comes with a later version.");
+	_cleanup_snapshot_ struct snapshot *snapshot = newest_snapshot(call);
+	struct MHD_Response *response = NULL;
+	const int error =
+		api_events_open(&call->api->events, call->connection, snapshot, &response);
+
+	if (error == -EBUSY)
+		return api_reply_error(MHD_HTTP_SERVICE_UNAVAILABLE,
+			"%u clients read the events already, which is as many as may.",
+			API_STREAMS_MOST);
+	return api_reply_response(MHD_HTTP_OK, "application/x-ndjson", response);
 }
 
 static const struct api_route routes[] = {
@@ -273,7 +282,7 @@ static const struct api_route routes[] = {
 	{ "v1/resume", .post = post_resume },
 	{ "v1/plan", .get = get_plan },
 	{ "v1/matrix", .get = get_matrix },
-	{ "v1/events", .get = get_later },
+	{ "v1/events", .get = get_events },
 	{ "metrics", .get = get_metrics },
 };
 

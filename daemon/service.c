@@ -131,9 +131,10 @@ static int on_worker(sd_event_source *source _unused_, int fd _unused_, uint32_t
 {
 	struct service *service = data;
 
-	if (worker_dispatch(service->worker))
-		return sd_event_exit(service->event, 0);
-	return 0;
+	const bool once_done = worker_dispatch(service->worker);
+
+	api_news(service->api);
+	return once_done ? sd_event_exit(service->event, 0) : 0;
 }
 
 static int on_end(

@@ -98,6 +98,7 @@ static void worker_publish(void *arg, struct snapshot *snapshot)
 	worker->snapshot = snapshot;
 	pthread_mutex_unlock(&worker->lock);
 	snapshot_unref(old);
+	worker_notify(worker);
 	worker_answer(worker);
 }
 

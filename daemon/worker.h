@@ -34,7 +34,7 @@ int worker_reload(struct worker *worker, struct config *config, struct policy_se
  * way cut short, but not more often than every few seconds. Any thread. */
 void worker_news(struct worker *worker);
 
-/* Readable when worker_dispatch() has something to do. */
+/* Readable when worker_dispatch() has something to do, or there is a new snapshot. */
 int worker_fd(const struct worker *worker);
 /* Calls the done functions of finished requests. True: --once, and the work is done. */
 bool worker_dispatch(struct worker *worker);
