@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/types.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -267,4 +268,65 @@ int pagemap_count(struct pagemap *pagemap, uint64_t start, uint64_t end, struct 
 		return r;
 	*ret = counts;
 	return 0;
+}
+
+static uint8_t kind_of(uint64_t categories)
+{
+	if (categories & CATEGORY_PFNZERO)
+		return PAGE_KIND_ZERO;
+	return is_readable(categories) && (categories & CATEGORY_HUGE) ? PAGE_KIND_HUGE : 0;
+}
+
+static int scan_kinds(struct pagemap *pagemap, uint64_t first, uint64_t end, uint8_t *kinds)
+{
+	for (uint64_t start = first; start < end;) {
+		struct scan_region regions[SCAN_REGIONS];
+		struct scan_arguments arguments = {
+			.start = start,
+			.end = end,
+			.vec = (uintptr_t)regions,
+			.vec_len = SCAN_REGIONS,
+			.category_anyof_mask = CATEGORY_PFNZERO | CATEGORY_HUGE,
+			.return_mask = CATEGORY_PRESENT | CATEGORY_SWAPPED | CATEGORY_PFNZERO |
+				       CATEGORY_HUGE,
+		};
+		const int found = scan(pagemap, &arguments);
+
+		if (found < 0)
+			return found;
+		for (int i = 0; i < found; i++)
+			memset(kinds + (regions[i].start - first) / PAGEMAP_PAGE_BYTES,
+				kind_of(regions[i].categories),
+				(regions[i].end - regions[i].start) / PAGEMAP_PAGE_BYTES);
+		if (arguments.walk_end <= start)
+			return -EIO;
+		start = arguments.walk_end;
+	}
+	return 0;
+}
+
+static int window_kinds(struct pagemap *pagemap, uint64_t start, uint64_t end, uint8_t *kinds)
+{
+	while (start < end) {
+		struct pagemap_window window;
+		const int r = pagemap_window_read(pagemap, start, end, &window);
+
+		if (r < 0)
+			return r;
+		for (size_t i = 0; i < window.pages; i++)
+			*kinds++ = kind_of(window.categories[i]);
+		start += window.pages * PAGEMAP_PAGE_BYTES;
+	}
+	return 0;
+}
+
+int pagemap_kinds(struct pagemap *pagemap, uint64_t start, size_t pages, uint8_t *ret_kinds)
+{
+	const uint64_t end = start + pages * PAGEMAP_PAGE_BYTES;
+
+	if (check_range(start, end) < 0)
+		return -EINVAL;
+	memset(ret_kinds, 0, pages);
+	return pagemap->have_scan ? scan_kinds(pagemap, start, end, ret_kinds)
+				  : window_kinds(pagemap, start, end, ret_kinds);
 }

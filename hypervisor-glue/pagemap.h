@@ -87,4 +87,14 @@ int pagemap_tenures(struct pagemap *pagemap, uint64_t start, size_t pages, uint8
 int pagemap_shared_frames(struct pagemap *pagemap, uint64_t start, size_t pages, uint8_t *ret_tenures,
 	uint64_t *ret_numbers);
 
+/* What a page is mapped to: bits of pagemap_kinds(). */
+enum page_kind {
+	PAGE_KIND_ZERO = 1 << 0, /* the kernel's zero page */
+	PAGE_KIND_HUGE = 1 << 1, /* part of a PMD-mapped huge page; in the fallback: of a whole one in place */
+};
+
+/* One byte of enum page_kind for each of the consecutive pages from start on. The fallback needs
+ * CAP_SYS_ADMIN, without which every kind is 0. */
+int pagemap_kinds(struct pagemap *pagemap, uint64_t start, size_t pages, uint8_t *ret_kinds);
+
 #endif

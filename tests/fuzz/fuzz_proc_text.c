@@ -4,6 +4,7 @@
 #include "hypervisor-glue/host_memory.h"
 #include "hypervisor-glue/ksm.h"
 #include "hypervisor-glue/memcg.h"
+#include "hypervisor-glue/vmstat.h"
 #include "tests/fuzz/fuzz.h"
 
 /* Cuts text at "\n=\n"; what stands behind it is the second text, perhaps empty. */
@@ -55,6 +56,14 @@ static void fuzz_ksm_stat(char *text)
 	fuzz_check(ksm.mergeable >= TRISTATE_UNKNOWN && ksm.mergeable <= TRISTATE_YES);
 }
 
+static void fuzz_vmstat(char *text)
+{
+	uint64_t value;
+
+	if (vmstat_cow_ksm_parse(text, &value) == 0)
+		fuzz_check(strstr(text, "cow_ksm ") != NULL);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const parsers[])(char *) = {
@@ -62,6 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fuzz_room,
 		fuzz_meminfo,
 		fuzz_ksm_stat,
+		fuzz_vmstat,
 	};
 	char *text;
 

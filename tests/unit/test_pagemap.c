@@ -283,6 +283,36 @@ static void test_tenures_tell_own_pages_from_shared_ones(void **state)
 	child_stop(&child);
 }
 
+static void test_kinds_tell_zero_pages_and_huge_ones(void **state)
+{
+	struct child child;
+
+	(void)state;
+	child_start(&child, lay_out, NULL);
+	for (int scan = 0; scan <= 1; scan++) {
+		uint8_t kinds[3 * 512];
+		struct pagemap pagemap;
+
+		open_or_skip(child.pid, scan, &pagemap);
+		assert_int_equal(pagemap_kinds(&pagemap,
+					 reserved_address(&reserved, SCATTERED_EXTENT * EXTENT),
+					 2 * PAGES, kinds),
+			0);
+		for (size_t page = 0; page < 2 * PAGES; page++)
+			assert_int_equal(kinds[page], page < PAGES ? 0 : PAGE_KIND_ZERO);
+		if (host_gives_huge_pages()) {
+			assert_int_equal(
+				pagemap_kinds(&pagemap, reserved_address(&reserved, 0), PAGES, kinds), 0);
+			for (size_t page = 0; page < PAGES; page++)
+				assert_int_equal(kinds[page], PAGE_KIND_HUGE);
+		}
+		assert_int_equal(
+			pagemap_kinds(&pagemap, reserved_address(&reserved, 1), 1, kinds), -EINVAL);
+		pagemap_done(&pagemap);
+	}
+	child_stop(&child);
+}
+
 static void test_hostile_ranges_are_refused(void **state)
 {
 	const uint64_t page = reserved_address(&reserved, 0);
@@ -403,6 +433,7 @@ int main(void)
 		cmocka_unit_test(test_scan_and_fallback_see_the_same_runs),
 		cmocka_unit_test(test_neighbouring_pages_are_one_run),
 		cmocka_unit_test(test_frames_tell_who_maps_what),
+		cmocka_unit_test(test_kinds_tell_zero_pages_and_huge_ones),
 		cmocka_unit_test(test_tenures_tell_own_pages_from_shared_ones),
 		cmocka_unit_test(test_hostile_ranges_are_refused),
 		cmocka_unit_test(test_process_that_ended_has_no_pages),
