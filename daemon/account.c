@@ -4,95 +4,164 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "daemon/fold_look.h"
 #include "daemon/heir_frames.h"
 #include "daemon/tally.h"
-#include "hypervisor-glue/pagemap.h"
 #include "hypervisor-glue/smaps.h"
 
 /* struct ksm_rmap_item and struct ksm_stable_node in mm/ksm.c; general_profit uses the same figure. */
 #define KSM_ITEM_BYTES 64
 
-/* All of a VM's shared pages are folds: a VMM shares no RAM by fork. */
-static int account_vm_extent(
-	struct target *target, struct extent *extent, uint8_t *tenures, struct tally *tally)
+/* What was lost before an earlier release is lost until it is seen again. */
+static void account_huge(struct extent *extent, bool huge)
 {
-	struct pagemap *pagemap = &target->guest.pagemap;
-	uint64_t numbers[EXTENT_PAGES];
-	struct page_counts counts;
-	unsigned shared = 0;
-	int error;
+	extent->huge = huge;
+	if (huge)
+		extent->huge_lost = false;
+	else if (extent->was_huge)
+		extent->huge_lost = true;
+}
 
-	error = pagemap_shared_frames(
-		pagemap, extent->start, extent_pages(extent), tenures, numbers);
+static void account_breaks(
+	struct extent *extent, const struct fold_look *look, struct break_counts *ret_broken)
+{
+	*ret_broken = (struct break_counts){ 0 };
+	if (!extent->memory)
+		extent->memory = calloc(1, sizeof(*extent->memory));
+	if (!extent->memory)
+		return; /* nothing is counted before there is room to remember in */
+	breaks_look(extent->memory, look->folds, extent_pages(extent), look->huge, ret_broken);
+	extent->breaks += (uint32_t)(ret_broken->ksm + ret_broken->zero);
+}
+
+static int extent_look(struct guest *guest, struct extent *extent, struct fold_look *ret_look,
+	struct break_counts *ret_broken)
+{
+	const int error = fold_look_take(guest, extent, ret_look);
+
+	if (error)
+		return error;
+	extent->folded = (uint16_t)ret_look->shared;
+	extent->zero_after = (uint16_t)ret_look->zero;
+	account_huge(extent, ret_look->huge);
+	account_breaks(extent, ret_look, ret_broken);
+	return 0;
+}
+
+static int target_look(struct target *target, struct extent *extent, struct fold_look *ret_look)
+{
+	struct break_counts broken;
+	const int error = extent_look(&target->guest, extent, ret_look, &broken);
+
 	if (!error)
-		error = pagemap_count(pagemap, extent->start, extent->end, &counts);
-	if (error)
-		return error;
-	for (unsigned page = 0; page < extent_pages(extent); page++) {
-		shared += tenures[page] == PAGE_SHARED;
-		if (tally && tenures[page] == PAGE_SHARED)
-			(void)tally_see(tally, numbers[page]);
-	}
-	extent->zero_after = (uint16_t)counts.zero_page;
-	extent->folded = (uint16_t)(shared > counts.zero_page ? shared - counts.zero_page : 0);
-	return 0;
-}
-
-static void tally_frame(struct tally *tally, struct heir_frames *heirs, const struct target *target,
-	const struct page_frame *frame, uint32_t before)
-{
-	tally_add_folded(tally,
-		&(struct folded_page){
-			.number = frame->pfn,
-			.mappings = frame->mapcount,
-			.inherited = target->inherited ? 0 : heir_frames_mappings(heirs, frame->pfn),
-			.before = before,
-		});
-}
-
-static int account_process_extent(struct target *target, struct extent *extent, uint8_t *tenures,
-	struct tally *tally, struct heir_frames *heirs)
-{
-	struct page_frame frames[EXTENT_PAGES];
-	unsigned folded = 0, zero = 0;
-	int error;
-
-	error = pagemap_frames(
-		&target->guest.pagemap, extent->start, extent_pages(extent), frames);
-	if (error)
-		return error;
-	for (unsigned page = 0; page < extent_pages(extent); page++) {
-		const struct page_frame *frame = &frames[page];
-
-		tenures[page] = frame->ksm || frame->zero ? PAGE_SHARED
-			: frame->pfn                      ? PAGE_OWN
-							  : PAGE_NOT_PRESENT;
-		folded += frame->ksm;
-		zero += frame->zero;
-		if (tally && frame->ksm)
-			tally_frame(tally, heirs, target, frame,
-				extent->shared_before ? extent->shared_before[page] : 1);
-	}
-	extent->folded = (uint16_t)folded;
-	extent->zero_after = (uint16_t)zero;
-	return 0;
-}
-
-/* tally NULL: how many there are is all that is wanted. */
-static int extent_tally(struct target *target, struct extent *extent, uint8_t *tenures,
-	struct tally *tally, struct heir_frames *heirs)
-{
-	return target->guest.is_vm
-		? account_vm_extent(target, extent, tenures, tally)
-		: account_process_extent(target, extent, tenures, tally, heirs);
+		break_counts_add(&target->cost.broken, &broken);
+	return error;
 }
 
 int account_extent(struct target *target, struct extent *extent, uint8_t *ret_tenures)
 {
-	return extent_tally(target, extent, ret_tenures, NULL, NULL);
+	struct fold_look look;
+	const int error = target_look(target, extent, &look);
+
+	if (!error)
+		memcpy(ret_tenures, look.tenures, extent_pages(extent));
+	return error;
+}
+
+int account_begin(struct target *target, struct extent *extent)
+{
+	struct fold_memory *memory;
+	struct fold_look look;
+	const int error = fold_look_take(&target->guest, extent, &look);
+
+	if (error)
+		return error;
+	memory = calloc(1, sizeof(*memory));
+	if (!memory)
+		return -ENOMEM;
+	breaks_begin(memory, look.folds, extent_pages(extent));
+	free(extent->memory);
+	extent->memory = memory;
+	extent->zero_before = extent->zero_after = (uint16_t)look.zero;
+	extent->folded = 0;
+	extent->was_huge = extent->huge = look.huge;
+	return 0;
+}
+
+bool account_before_read(
+	struct guest *guest, struct extent *extent, struct break_counts *ret_broken)
+{
+	struct fold_look look;
+
+	*ret_broken = (struct break_counts){ 0 };
+	return extent->marked && extent_look(guest, extent, &look, ret_broken) == 0 && look.lonely;
+}
+
+void account_after_read(struct guest *guest, struct extent *extent)
+{
+	struct break_counts ours = { 0 };
+	struct fold_look look;
+
+	if (extent->memory && fold_look_take(guest, extent, &look) == 0)
+		breaks_look(extent->memory, look.folds, extent_pages(extent), look.huge, &ours);
+}
+
+void account_look(struct target *target)
+{
+	for (size_t i = 0; i < target->guest.map.count; i++) {
+		struct extent *extent = &target->guest.map.extents[i];
+		struct fold_look look;
+
+		if (extent->marked)
+			(void)target_look(target, extent, &look); /* unmapped: the next map drops it */
+	}
+}
+
+/* All of a VM's shared pages are folds: a VMM shares no RAM by fork. */
+static void vm_tally(const struct extent *extent, const struct fold_look *look, struct tally *tally)
+{
+	for (unsigned page = 0; page < extent_pages(extent); page++)
+		if (look->tenures[page] == PAGE_SHARED)
+			(void)tally_see(tally, look->numbers[page]);
+}
+
+static void process_tally(const struct target *target, const struct extent *extent,
+	const struct fold_look *look, struct tally *tally, struct heir_frames *heirs)
+{
+	for (unsigned page = 0; page < extent_pages(extent); page++) {
+		const uint64_t number = look->numbers[page];
+
+		if (look->folds[page] != FOLD_KSM)
+			continue;
+		tally_add_folded(tally,
+			&(struct folded_page){
+				.number = number,
+				.mappings = look->mappings[page],
+				.inherited = target->inherited
+					? 0
+					: heir_frames_mappings(heirs, number),
+				.before = extent->shared_before ? extent->shared_before[page] : 1,
+			});
+	}
+}
+
+static int extent_tally(struct target *target, struct extent *extent, struct tally *tally,
+	struct heir_frames *heirs)
+{
+	struct fold_look look;
+	const int error = target_look(target, extent, &look);
+
+	if (error)
+		return error;
+	if (target->guest.is_vm)
+		vm_tally(extent, &look, tally);
+	else
+		process_tally(target, extent, &look, tally, heirs);
+	return 0;
 }
 
 /* What a VM shares without a mark of ours is somebody else's doing. */
@@ -141,12 +210,11 @@ static void target_account(struct target *target, struct heir_frames *heirs)
 	target->marked_extents = target->folded_pages = 0;
 	for (size_t i = 0; i < target->guest.map.count; i++) {
 		struct extent *extent = &target->guest.map.extents[i];
-		uint8_t tenures[EXTENT_PAGES];
 
 		if (!extent->marked)
 			continue;
 		target->marked_extents++;
-		if (extent_tally(target, extent, tenures, &tally, heirs) < 0)
+		if (extent_tally(target, extent, &tally, heirs) < 0)
 			continue; /* unmapped meanwhile: the next map drops it */
 		target->folded_pages += extent->folded;
 		zero_pages += extent->zero_after - extent->zero_before;

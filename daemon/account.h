@@ -20,9 +20,26 @@
 
 #include "daemon/core.h"
 
-/* Looks at one marked extent: sets its folded and zero_after counts, and in tenures (EXTENT_PAGES) which
- * of its pages are folded (PAGE_SHARED). 0 or -errno. */
+/* Before an extent is marked: notes which of its pages are no doing of ours, and whether it is huge. 0 or
+ * -errno. */
+int account_begin(struct target *target, struct extent *extent);
+
+/* Looks at one marked extent: sets its folded and zero_after counts, adds what broke since the last look to the
+ * books, and sets in tenures (EXTENT_PAGES) which of its pages are folded (PAGE_SHARED). 0 or -errno. */
 int account_extent(struct target *target, struct extent *extent, uint8_t *ret_tenures);
+
+/* The same for every marked extent of a target. */
+void account_look(struct target *target);
+
+/*
+ * Around a read of an extent, by the thread that has it for itself. A KSM page that nobody else maps any more
+ * looks like the process's own, and is copied when it is read (process_vm_readv pins, and the kernel unshares
+ * what is pinned: gup_must_unshare() in mm/internal.h): that is none of the VM's breaks. What broke before is,
+ * and goes to the caller, as the target's books are the pass thread's. True: there is such a page, so call
+ * account_after_read() too.
+ */
+bool account_before_read(struct guest *guest, struct extent *extent, struct break_counts *ret_broken);
+void account_after_read(struct guest *guest, struct extent *extent);
 
 /* Fills the books of a mapped target. */
 void account_target(const struct core *core, struct target *target);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "daemon/burst_cost.h"
 #include "daemon/burst_knobs.h"
 #include "daemon/foreign.h"
 #include "daemon/log.h"
@@ -70,6 +71,7 @@ const char *burst_end_text(enum burst_end end)
 
 struct burst {
 	struct core *core;
+	struct burst_cost *cost;
 	int64_t expected_pages;
 	int64_t limit_pages; /* or BURST_NO_LIMIT */
 	int64_t pss_before, pss_at_scan; /* pages */
@@ -220,8 +222,10 @@ static bool burst_judge(struct burst *burst, enum burst_end *ret_end)
 		return true;
 	scan_ended = scans != burst->scans_seen;
 	burst->scans_seen = scans;
-	if (scan_ended)
+	if (scan_ended) {
 		burst->scan_ended_ns = now;
+		burst_cost_scan(burst->cost, ksmd_cpu_ns(burst->core));
+	}
 	if (!scan_ended && now < burst->watch_due_ns)
 		return false;
 	burst->watch_due_ns = now + (is_limited(burst) ? LIMITED_WATCH_NS : WATCH_NS);
@@ -295,6 +299,24 @@ static void burst_split(struct burst *burst, int64_t pss_begin)
 	burst->pss_at_scan = burst->pss_before;
 }
 
+/* From ksmd's start to its stop. */
+static int burst_ksmd(struct burst *burst, struct burst_result *result)
+{
+	struct core *core = burst->core;
+	struct burst_cost cost;
+	int error;
+
+	burst_cost_begin(core, burst->cpu_before_ns, &cost);
+	burst->cost = &cost;
+	result->end = burst_watch(burst);
+	error = burst_knobs_give_back(core);
+	if (!error)
+		audit_burst_ended(core);
+	result->ksmd_cpu_ns = ksmd_cpu_ns(core) - burst->cpu_before_ns;
+	burst_cost_end(&cost, result->ksmd_cpu_ns);
+	return error;
+}
+
 int burst_run(struct core *core, uint64_t expected_pages, struct burst_result *ret)
 {
 	struct burst burst = {
@@ -320,19 +342,16 @@ int burst_run(struct core *core, uint64_t expected_pages, struct burst_result *r
 	burst.paced_cpu_ns = burst.cpu_before_ns;
 
 	ledger_burst_begins(core);
+	canary_offer(&core->canary);
 	audit_burst_begins(core);
 	error = burst_knobs_take(core, burst.limit_pages);
 	if (error)
 		return error;
-	result.end = burst_watch(&burst);
-	error = burst_knobs_give_back(core);
-	if (!error)
-		audit_burst_ended(core);
+	error = burst_ksmd(&burst, &result);
 
 	result.gained_pages = pss_begin - pss_pages(core);
 	result.scans = burst.scans_seen - burst.scans_before;
 	result.wall_ns = clock_monotonic_ns() - burst.started_ns;
-	result.ksmd_cpu_ns = ksmd_cpu_ns(core) - burst.cpu_before_ns;
 	core->driver.ksmd_cpu_ns += result.ksmd_cpu_ns;
 	ledger_burst_ended(core, result.scans, result.ksmd_cpu_ns);
 	budget_charge(&core->budget, result.ksmd_cpu_ns);

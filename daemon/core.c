@@ -194,6 +194,7 @@ void core_close(struct core *core)
 	plan_done(&core->plan);
 	audit_done(&core->audit);
 	restraint_done(&core->restraint);
+	canary_done(&core->canary);
 	sentences_clear(&core->blocked_by);
 	sentences_clear(&core->warnings);
 	config_done(&core->config);

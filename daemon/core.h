@@ -13,6 +13,7 @@
 
 #include "daemon/audit.h"
 #include "daemon/budget.h"
+#include "daemon/canary.h"
 #include "daemon/config.h"
 #include "daemon/crew.h"
 #include "daemon/driver.h"
@@ -58,6 +59,7 @@ struct core {
 	struct crew crew;
 	struct audit audit;
 	struct budget budget;   /* of all that we cause */
+	struct canary canary;
 	uint64_t charged_hook_ns; /* of the rings and the helper, so far */
 	uint64_t charged_here_ns; /* of the pass thread's own time, to the VMs it was for */
 	struct timespec since;    /* when the books began */

@@ -43,14 +43,18 @@ static void extent_forget(struct extent *extent)
 {
 	extent_prints_free(extent->prints);
 	free(extent->shared_before);
+	free(extent->memory);
 	extent->prints = NULL;
 	extent->shared_before = NULL;
+	extent->memory = NULL;
 }
 
 void extent_unmark(struct extent *extent)
 {
 	free(extent->shared_before);
+	free(extent->memory);
 	extent->shared_before = NULL;
+	extent->memory = NULL;
 	extent->marked = extent->exposed = false;
 	extent->fresh = false;
 	extent->folded = 0;

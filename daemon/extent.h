@@ -19,6 +19,8 @@
 /* The huge-page advice an extent had before we changed it. madvise cannot go back to "none". */
 enum huge_advice { HUGE_ADVICE_NONE, HUGE_ADVICE_ALWAYS, HUGE_ADVICE_NEVER };
 
+struct fold_memory;
+
 struct extent {
 	uint64_t start, end;
 	struct extent_prints *prints; /* NULL: not read yet */
@@ -47,6 +49,9 @@ struct extent {
 	uint16_t promised;    /* pages the plan expected of the fresh mark */
 	uint16_t had;         /* pages folded before it */
 	uint8_t *shared_before; /* process targets: map counts at mark time, one a page; NULL: all 1 */
+	struct fold_memory *memory; /* of a marked extent: its pages at the last look; NULL: none yet */
+	uint32_t breaks;      /* folds of it seen broken since this daemon knows it */
+	bool huge_lost;       /* it was huge when it was marked, and has not been seen huge since */
 };
 
 struct extent_map {

@@ -7,6 +7,7 @@
 
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "daemon/account.h"
 #include "daemon/log.h"
 #include "daemon/means.h"
 #include "daemon/whole.h"
@@ -98,18 +99,13 @@ static int shared_before_read(struct target *target, const struct extent *extent
 /* Notes all that is needed to undo the mark and to account for it, then counts the extent as marked. */
 static int extent_prepare(struct target *target, struct extent *extent)
 {
-	struct page_counts counts;
-	int error;
+	int error = account_begin(target, extent);
 
-	error = pagemap_count(&target->guest.pagemap, extent->start, extent->end, &counts);
 	if (!error)
 		error = shared_before_read(target, extent, &extent->shared_before);
 	if (error)
 		return error;
 	extent->advice = (uint8_t)advice_before(target, extent);
-	extent->zero_before = extent->zero_after = (uint16_t)counts.zero_page;
-	extent->was_huge = extent->huge;
-	extent->folded = 0;
 	extent->marked = true;
 	return 0;
 }

@@ -253,11 +253,20 @@ static uint64_t advise_patience_ns(
 	return patience_ns;
 }
 
+/* These hold the address space locked while they copy; what else is asked for takes a microsecond. */
+static bool keeps_waiting(const struct advice_request *requests, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (requests[i].advice == ADVICE_UNMERGEABLE || requests[i].advice == ADVICE_COLLAPSE)
+			return true;
+	return false;
+}
+
 int means_advise(struct core *core, struct target *target, struct advice_request *requests,
 	size_t count)
 {
-	const uint64_t deadline_ns =
-		clock_monotonic_ns() + advise_patience_ns(target, requests, count);
+	const uint64_t started_ns = clock_monotonic_ns();
+	const uint64_t deadline_ns = started_ns + advise_patience_ns(target, requests, count);
 	const bool whole = target->hook->ops->whole;
 	int error;
 
@@ -267,6 +276,8 @@ int means_advise(struct core *core, struct target *target, struct advice_request
 			core, target, -EAGAIN, "it is stopped; tried again when it goes on");
 	target->guest.advised = true;
 	error = target->hook->ops->advise(target->hook, requests, count, deadline_ns);
+	if (keeps_waiting(requests, count))
+		target->cost.delay_ns += clock_monotonic_ns() - started_ns;
 	if (error != -ETIMEDOUT)
 		return error;
 	registry_hook_detach(&core->registry, target);

@@ -311,6 +311,7 @@ int pass_run(struct core *core, publish_fn publish, void *arg)
 	record_losses(core);
 	core->pass_number++;
 	core->pass_ns = clock_monotonic_ns() - full.started_ns;
+	canary_sample(&core->canary, &core->root);
 	publish_now(&publication);
 	return error;
 }

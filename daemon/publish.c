@@ -45,6 +45,9 @@ static void vm_fill_numbers(const struct target *target, struct snapshot_vm *vm)
 		vm->predicted_bytes = target->forecast.predicted_bytes;
 		vm->delivered_bytes = target->forecast.delivered_bytes;
 	}
+	vm->cow_breaks_estimate = (int64_t)fold_cost_breaks(&target->cost);
+	(void)fold_cost_stall_seconds(&target->cost, &vm->stall_seconds_estimate);
+	vm->hugepages_lost = (int64_t)target_huge_lost(target);
 	if (!target->sums.pages)
 		return;
 	vm->pages_scanned = (int64_t)target->sums.pages;
@@ -73,6 +76,7 @@ static int vm_fill_extents(const struct target *target, struct snapshot_vm *vm)
 			.twins = extent->twins,
 			.huge = extent->huge,
 			.folded = extent->marked,
+			.breaks = extent->breaks,
 		};
 	}
 	return 0;
@@ -212,10 +216,33 @@ static void payers_fill(const struct core *core, struct snapshot *snapshot)
 	snapshot->own_cpu_seconds = all > charged ? all - charged : 0;
 }
 
+/* Of everybody, those who are gone included. */
+static void breaks_fill(const struct core *core, struct snapshot *snapshot)
+{
+	struct fold_cost sum = core->registry.retired_cost;
+	uint64_t p50, p99;
+
+	for (size_t i = 0; i < core->registry.count; i++)
+		fold_cost_add(&sum, &core->registry.targets[i]->cost);
+	for (size_t i = 0; i < snapshot->vm_count; i++)
+		snapshot->hugepages_lost =
+			sum_measured(snapshot->hugepages_lost, snapshot->vms[i].hugepages_lost);
+	if (canary_percentile_ns(&core->canary, 50, &p50) &&
+		canary_percentile_ns(&core->canary, 99, &p99)) {
+		snapshot->cow_break_ns_p50 = (int64_t)p50;
+		snapshot->cow_break_ns_p99 = (int64_t)p99;
+	}
+	if (!core->pass_number)
+		return;
+	snapshot->cow_breaks = (int64_t)fold_cost_breaks(&sum);
+	(void)fold_cost_stall_seconds(&sum, &snapshot->stall_seconds_estimate);
+}
+
 static void cost_fill(const struct core *core, struct snapshot *snapshot)
 {
 	uint64_t ring_ns, helper_ns;
 
+	breaks_fill(core, snapshot);
 	registry_hook_cpu(&core->registry, &ring_ns, &helper_ns);
 	snapshot->since = core->since;
 	snapshot->scan_cpu_seconds = seconds(clock_process_cpu_ns());
@@ -236,6 +263,18 @@ static void pass_fill(const struct core *core, struct snapshot *snapshot)
 	if (core->pass_scan_ns)
 		snapshot->bytes_per_second = (int64_t)((double)(core->pass_pages * PAGE_BYTES) /
 			seconds(core->pass_scan_ns));
+}
+
+/* What broke since the last snapshot is priced by what the canary's breaks take now. */
+static void breaks_price(struct core *core)
+{
+	uint64_t break_ns;
+
+	if (!canary_percentile_ns(&core->canary, 50, &break_ns))
+		return;
+	fold_cost_price(&core->registry.retired_cost, break_ns);
+	for (size_t i = 0; i < core->registry.count; i++)
+		fold_cost_price(&core->registry.targets[i]->cost, break_ns);
 }
 
 static int vms_fill(struct core *core, struct snapshot *snapshot)
@@ -261,6 +300,7 @@ struct snapshot *publish_snapshot(struct core *core)
 
 	if (!snapshot)
 		return NULL;
+	breaks_price(core);
 	if (vms_fill(core, snapshot) < 0 || plan_copy(&core->plan, &snapshot->plan) < 0)
 		return snapshot_unref(snapshot);
 	host_fill(core, snapshot);

@@ -90,6 +90,7 @@ static void registry_drop(struct registry *registry, struct target *target)
 		(registry->count - at) * sizeof(struct target *));
 	registry_hook_detach(registry, target);
 	registry->ended_cpu_ns += ledger_of(target);
+	fold_cost_add(&registry->retired_cost, &target->cost);
 	target_free(target);
 }
 

@@ -21,6 +21,7 @@ struct registry {
 	/* what those that are gone have cost */
 	uint64_t retired_ring_cpu_ns, retired_helper_cpu_ns;
 	uint64_t ended_cpu_ns; /* all that was charged to those that have ended */
+	struct fold_cost retired_cost;
 };
 
 struct registry_sources {

@@ -141,8 +141,11 @@ static size_t extent_requests(const struct core *core, const struct target *targ
 	return count;
 }
 
-static void extent_released(struct extent *extent)
+/* A huge page that was built anew is not lost any more. */
+static void extent_released(struct extent *extent, const struct advice_request *last)
 {
+	if (last->advice == ADVICE_COLLAPSE && !last->ret_result)
+		extent->huge_lost = false;
 	extent_unmark(extent);
 	extent->visits = 0; /* to be read twice again before it may be marked again */
 }
@@ -178,7 +181,7 @@ static int batch_release(struct core *core, struct target *target, struct extent
 		if (result)
 			failed = result;
 		else
-			extent_released(extents[i]);
+			extent_released(extents[i], &requests[first[i + 1] - 1]);
 	}
 	return failed;
 }

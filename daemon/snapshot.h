@@ -31,6 +31,7 @@ struct snapshot_extent {
 	uint64_t start, length; /* host-virtual address, bytes */
 	uint16_t pages_read, zeros, twins;
 	bool huge, folded;
+	uint32_t breaks; /* seen; what bursts hide is estimated per VM only */
 };
 
 struct snapshot_vm {

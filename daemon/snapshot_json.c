@@ -113,14 +113,15 @@ static json_t *extents_json(const struct snapshot_vm *vm)
 	for (size_t i = 0; array && i < vm->extent_count; i++) {
 		const struct snapshot_extent *extent = &vm->extents[i];
 		json_t *entry =
-			json_pack("{sI sI si si si sb sb}",
+			json_pack("{sI sI si si si sb sb sI}",
 				"start", (json_int_t)extent->start,
 				"length", (json_int_t)extent->length,
 				"pages_read", extent->pages_read,
 				"zero_pages", extent->zeros,
 				"duplicate_pages", extent->twins,
 				"huge", extent->huge,
-				"folded", extent->folded);
+				"folded", extent->folded,
+				"cow_breaks", (json_int_t)extent->breaks);
 
 		if (json_array_append_new(array, entry) < 0)
 			return NULL;

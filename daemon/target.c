@@ -100,10 +100,7 @@ void target_check_marks(struct target *target)
 		if (!extent->marked || shows_mark(&target->guest.smaps, &at, extent->start,
 					       extent->end, extent->advice))
 			continue;
-		free(extent->shared_before);
-		extent->shared_before = NULL;
-		extent->marked = extent->fresh = false;
-		extent->folded = 0;
+		extent_unmark(extent);
 		extent->visits = 0; /* to be read twice before it may be marked again */
 		extent->due_ns = 0;
 	}
@@ -144,6 +141,19 @@ size_t target_marks(const struct target *target)
 
 	for (size_t i = 0; i < target->guest.map.count; i++)
 		count += target->guest.map.extents[i].marked;
+	return count;
+}
+
+size_t target_huge_lost(const struct target *target)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < target->guest.map.count; i++) {
+		const struct extent *extent = &target->guest.map.extents[i];
+
+		/* What is not marked was looked at by whoever read it last. */
+		count += extent->huge_lost && (extent->marked || !extent->huge);
+	}
 	return count;
 }
 

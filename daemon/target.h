@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "common/cleanup.h"
+#include "daemon/fold_cost.h"
 #include "daemon/forecast.h"
 #include "daemon/guest.h"
 #include "daemon/ledger.h"
@@ -73,6 +74,7 @@ struct target {
 	uint64_t marked_since_ticks; /* of the boot clock, as a process's start: the first mark; 0: none */
 	uint64_t burst_pss_bytes; /* as a burst last read it */
 	struct ledger ledger; /* the CPU time that it cost */
+	struct fold_cost cost;
 	bool trimmed; /* observed now: its unfolded marks were cleared */
 };
 
@@ -94,6 +96,8 @@ bool target_has_marks(const struct target *target);
 bool target_is_watched(const struct host_root *root, const struct target *target);
 /* So many are. */
 size_t target_marks(const struct target *target);
+/* So many huge pages were, when they were marked, and have not been seen since. */
+size_t target_huge_lost(const struct target *target);
 /* After its address space was mapped anew: takes the mark from extents whose memory shows none. It is other
  * memory than the one that was marked, at the same place: plugged in where some was unplugged. */
 void target_check_marks(struct target *target);

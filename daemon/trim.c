@@ -10,6 +10,7 @@
 
 #include "common/cleanup.h"
 #include "daemon/account.h"
+#include "daemon/breaks.h"
 #include "daemon/fold.h"
 #include "daemon/means.h"
 #include "daemon/whole.h"
@@ -67,6 +68,9 @@ static int trim_runs(struct trim *trim, const struct extent *extent, const uint8
 
 			trim->vma_room -= 2;
 			error = trim_add(trim, &request);
+			/* A KSM page that has lost its partner is copied back. */
+			if (extent->memory)
+				breaks_forget_run(extent->memory, first, page - first);
 		}
 		while (page < pages && tenures[page] == PAGE_SHARED)
 			page++;
@@ -122,9 +126,7 @@ static void trim_finish(struct target *target, bool fresh_only)
 		extent->due_ns = 0; /* zero folds are not there to be read any more: count anew */
 		if (extent_folds(extent))
 			continue;
-		extent->marked = false;
-		free(extent->shared_before);
-		extent->shared_before = NULL;
+		extent_unmark(extent);
 	}
 }
 

@@ -8,6 +8,7 @@
 
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "daemon/account.h"
 #include "daemon/glimpse.h"
 #include "daemon/log.h"
 #include "daemon/pressure.h"
@@ -46,6 +47,7 @@ struct visit {
 	enum view_trust trust;
 	uint16_t pages_before, zeros_before;
 	uint64_t cpu_ns;
+	struct break_counts broken; /* since the last look at it */
 	bool done;
 	int error;
 };
@@ -74,13 +76,17 @@ static void extent_visit(struct round *round, struct scanner *scanner, struct vi
 	struct extent *extent = visit->extent;
 	const bool is_new = !extent->prints;
 	const struct scan_source source = source_of(round->core, target, visit->trust);
+	bool has_lonely;
 
 	if (is_new && !room_take(round)) {
 		atomic_fetch_add(&round->unread, 1);
 		return;
 	}
+	has_lonely = account_before_read(&target->guest, extent, &visit->broken);
 	visit->error = extent->visits ? scan_extent_again(scanner, &source, extent)
 				      : scan_extent(scanner, &source, extent);
+	if (has_lonely)
+		account_after_read(&target->guest, extent);
 	visit->done = !visit->error;
 	if (is_new && !extent->prints)
 		atomic_fetch_add(&round->room, 1);
@@ -232,6 +238,7 @@ static int visits_take(struct round *round)
 		struct extent *extent = visit->extent;
 
 		ledger_visit(visit->target, visit->cpu_ns);
+		break_counts_add(&visit->target->cost.broken, &visit->broken);
 		if (visit->error == -ENOMEM)
 			error = visit->error;
 		else if (visit->error && visit->target->mapped)

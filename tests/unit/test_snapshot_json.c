@@ -204,7 +204,8 @@ static void test_show_has_extents(void **state)
 	ASSERT_KEYS(json, VM_KEYS, "extents");
 	assert_string_equal(json_string_value(json_object_get(json, "kind")), "vm");
 	ASSERT_KEYS(json_array_get(json_object_get(json, "extents"), 0), "start", "length",
-		"pages_read", "zero_pages", "duplicate_pages", "huge", "folded");
+		"pages_read", "zero_pages", "duplicate_pages", "huge", "folded",
+		"cow_breaks");
 	assert_int_equal(json_integer_value(json_object_get(
 				 json_array_get(json_object_get(json, "extents"), 0), "start")),
 		0x7fffffe00000);

@@ -33,7 +33,7 @@ static const struct {
 	{ "  error", "prediction_error_percent", " %", output_error_percent },
 	{ "Exposure", "exposure_bytes", " MiB", output_mib },
 	{ "Broken folds", "cow_breaks_estimate", "", output_integer },
-	{ "Stall", "stall_seconds_estimate", " s", output_seconds },
+	{ "Stall", "stall_seconds_estimate", " s", output_short_seconds },
 	{ "CPU", "cpu_seconds", " s", output_seconds },
 	{ "Huge pages", "hugepages_lost", " lost", output_integer },
 };

@@ -94,7 +94,8 @@ static void print_cost(const json_t *cost)
 		count(cost, "cow_breaks", &a), count(cost, "cow_break_ns_p50", &b),
 		count(cost, "cow_break_ns_p99", &c));
 	printf(LABEL "%s s of delay; %s huge pages lost\n", "Stall",
-		seconds(cost, "stall_seconds_estimate", &a), count(cost, "hugepages_lost", &b));
+		(a = output_short_seconds(json_object_get(cost, "stall_seconds_estimate"))).text,
+		count(cost, "hugepages_lost", &b));
 }
 
 static void print_sentences(const char *label, const json_t *sentences)

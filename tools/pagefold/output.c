@@ -105,6 +105,15 @@ struct output_cell output_seconds(const json_t *seconds)
 	return cell;
 }
 
+struct output_cell output_short_seconds(const json_t *seconds)
+{
+	struct output_cell cell = { "-" };
+
+	if (json_is_number(seconds))
+		(void)snprintf(cell.text, sizeof(cell.text), "%.4f", json_number_value(seconds));
+	return cell;
+}
+
 struct output_cell output_error_percent(const json_t *percent)
 {
 	struct output_cell cell = { "-" };

@@ -26,6 +26,7 @@ struct output_cell output_string(const json_t *value);
 struct output_cell output_integer(const json_t *value);
 struct output_cell output_mib(const json_t *bytes);
 struct output_cell output_seconds(const json_t *seconds);
+struct output_cell output_short_seconds(const json_t *seconds); /* to a tenth of a millisecond */
 struct output_cell output_error_percent(const json_t *percent); /* always with its sign */
 
 struct output_cell output_address(const json_t *value); /* hexadecimal */
