@@ -4,6 +4,8 @@
 import json
 import subprocess
 
+import pytest
+
 from lab import paths, procs
 
 
@@ -42,6 +44,21 @@ def test_the_scanner_is_timed_beside_reading_alone():
         done = subprocess.run([paths.bench_program("scan_memory"), *arguments], check=False,
                               capture_output=True, text=True, timeout=100)
         assert done.returncode == 2
+
+
+@pytest.mark.parametrize("program", ["faultclock", "kvm_faultclock"])
+def test_page_faults_of_a_target_are_timed(program, request):
+    if program == "kvm_faultclock":
+        request.getfixturevalue("needs_kvm")
+    with procs.Target([paths.guest_program(program), "4", "1"]) as target:
+        assert target.length == 4 << 20
+        count, median, p999, worst = map(int, target.ask("report").split())
+        while count < 1000:
+            count, median, p999, worst = map(int, target.ask("report").split())
+        # A percentile is right to an eighth.
+        assert 0 < median <= p999 <= worst * 9 / 8
+        assert target.ask("reset") == "reset"
+        assert int(target.ask("report").split()[0]) < count
 
 
 def test_extents_of_real_processes_are_chosen_as_well_as_greedily():

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * kvm_faultclock MIB SEED
+ *
+ * A virtual machine (tiny_machine.h) whose RAM is to be folded. All the time the VMM drops one
+ * page, which is not of that RAM, and lets the guest write it, and read one page of its RAM, each
+ * the next one: how long the guest is away is a page fault through KVM's MMU, and another one where
+ * folding took the page from its tables. Says "ready PID START LENGTH"; what it is asked:
+ * fault_times.h.
+ */
+#include "tools/lab/guest/tiny_machine.h"
+
+#include "tools/lab/guest/fault_times.h"
+
+#define PER_LOOK  100
+#define OWN_BYTES (UINT64_C(2) << 20)
+
+/* In the guest's own slot, and the probe in one of its own. */
+enum { GUEST_MAILBOX = GUEST_FREE, GUEST_PROBE = 0x20000000 };
+
+struct mailbox {
+	uint64_t pages; /* of RAM */
+};
+
+TINY_GUEST_FUNCTION static void guest_main(void *argument)
+{
+	const struct mailbox *mailbox = argument;
+
+	for (uint64_t page = 0;; page = (page + 1) % mailbox->pages) {
+		*(volatile uint64_t *)GUEST_PROBE = page;
+		(void)*(const volatile uint64_t *)(GUEST_RAM + page * FAULT_PAGE);
+		guest_say(1);
+	}
+}
+
+static void measure(struct machine *machine, uint8_t *probe)
+{
+	for (unsigned i = 0; i < PER_LOOK; i++) {
+		uint64_t begin;
+
+		(void)madvise(probe, FAULT_PAGE, MADV_DONTNEED);
+		begin = fault_now_ns();
+		(void)machine_run(machine);
+		fault_took(fault_now_ns() - begin);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
+	const uint64_t mib = argc == 3 ? strtoull(argv[1], NULL, 10) : 0;
+	struct machine machine;
+	uint8_t *memory, *probe;
+
+	if (!mib || mib > GUEST_RAM_MIB_MAX) {
+		fprintf(stderr, "usage: %s MIB SEED\n", argv[0]);
+		return 2;
+	}
+	memory = memory_fill(mib << 20, strtoull(argv[2], NULL, 10) << 32);
+	probe = memory_map(FAULT_PAGE);
+	machine_create(&machine, memory_map(OWN_BYTES), OWN_BYTES);
+	machine_add_memory(&machine, 1, GUEST_RAM, memory, mib << 20);
+	machine_add_memory(&machine, 2, GUEST_PROBE, probe, FAULT_PAGE);
+	((struct mailbox *)(void *)(machine.own + GUEST_MAILBOX))->pages = (mib << 20) / FAULT_PAGE;
+	machine_boot(&machine, guest_main, GUEST_MAILBOX);
+	(void)machine_run(&machine);
+	fault_say_ready(memory, mib << 20);
+	do
+		measure(&machine, probe);
+	while (poll(&input, 1, 0) != 1 || fault_answer());
+	return 0;
+}
