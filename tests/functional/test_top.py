@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -35,8 +36,9 @@ def observe(*targets):
 def observed(*targets):
     """A daemon that reads them, and has done so."""
     with Daemon(config=IDLE, policies={"test.conf": observe(*targets)}) as daemon:
-        daemon.wait_for(lambda status: all(vm["pages_scanned"] for vm in status["vms"])
-                        and len(status["vms"]) == len(targets))
+        pids = {target.pid for target in targets}
+        daemon.wait_for(lambda status: pids <= {vm["pid"] for vm in status["vms"]
+                                                if vm["pages_scanned"]})
         yield daemon
 
 
@@ -52,12 +54,17 @@ def top(daemon, *arguments, **options):
                     **options)
 
 
-def names(lines):
-    return [line.split()[0] for line in lines[ROW:-3] if line.strip()]
+def rows(lines):
+    return [line for line in lines[ROW:-3] if line.strip()]
+
+
+def ours(lines):
+    """The rows of our targets: there may be virtual machines of others on this host."""
+    return [line for line in rows(lines) if line.startswith("memcheck ")]
 
 
 def resident(lines):
-    return [float(line.split()[3]) for line in lines[ROW:-3] if line.strip()]
+    return [float(line.split()[3]) for line in ours(lines)]
 
 
 # ---- in a terminal ----
@@ -65,11 +72,11 @@ def resident(lines):
 def test_the_screen_of_80_by_24_shows_the_host_and_every_vm(pair, needs_tmux):
     with observed(*pair) as daemon, top(daemon, "--interval", "0.2") as window:
         lines = window.wait_for(lambda lines: "observed" in "\n".join(lines[ROW:]))
-        assert lines[0].startswith("pagefold top   pass ") and "2 VMs: 2 observed" in lines[0]
+        assert lines[0].startswith("pagefold top   pass ") and re.search(r" \d+ VMs: .*\b2 observed", lines[0])
         assert lines[1].startswith("Memory     ") and "ksmd: stand-by" in lines[1]
         assert lines[2].startswith("Reclaimed  0.0 MiB") and lines[3].startswith("Cost       CPU ")
         assert lines[5] == HEADINGS
-        assert names(lines) == ["memcheck", "memcheck"]
+        assert len(ours(lines)) == 2
         assert "q quit" in lines[23]
         # It goes on by itself, and rates are there once there are two passes.
         window.wait_for(lambda lines: lines[ROW].split()[-1] != "-")
@@ -97,7 +104,7 @@ def test_help_and_a_selected_vm(pair, needs_tmux):
     with observed(*pair) as daemon:
         daemon.write_policy("test.conf", merge_policy(*(f"pid:{target.pid}" for target in pair)))
         daemon.reload()
-        daemon.wait_for(lambda status: [vm["reason"] for vm in status["vms"] if vm["reason"]])
+        daemon.wait_for(lambda _status: daemon.vm(pair[0].pid)["reason"])
         with top(daemon) as window:
             window.wait_for("q quit")
             assert "stand-by: VMs" not in window.screen()[22]
@@ -111,14 +118,14 @@ def test_help_and_a_selected_vm(pair, needs_tmux):
 
 def test_more_vms_than_lines_are_scrolled_through(needs_tmux):
     with contextlib.ExitStack() as stack:
-        targets = [stack.enter_context(procs.memcheck("--mib", 1, "--hot-writes", 0, "--stray-writes",
-                                                      0, "--pause-ms", 500)) for _ in range(6)]
+        targets = [stack.enter_context(procs.memcheck("--mib", size, "--hot-writes", 0, "--stray-writes",
+                                                      0, "--pause-ms", 500)) for size in range(1, 7)]
         with observed(*targets) as daemon, top(daemon, lines=12) as window:
-            window.wait_for(lambda lines: len(names(lines)) == 4)
+            lines = window.wait_for(lambda lines: len(rows(lines)) == 4)
             window.keys("End")
-            window.wait_for(lambda lines: len(names(lines)) == 4)
+            window.wait_for(lambda now: len(rows(now)) == 4 and rows(now) != rows(lines))
             window.resize(80, 24)
-            window.wait_for(lambda lines: len(names(lines)) == 6)
+            window.wait_for(lambda lines: len(ours(lines)) == 6)
 
 
 def test_a_resize_is_followed_and_a_small_terminal_is_no_end(pair, needs_tmux):
@@ -141,7 +148,7 @@ def test_a_daemon_that_goes_leaves_the_screen_and_one_that_comes_fills_it(pair, 
         window.wait_for("observed")
         daemon.kill()
         lines = window.wait_for("pagefoldd does not answer")
-        assert names(lines) == ["memcheck", "memcheck"]
+        assert len(ours(lines)) == 2
         assert "nobody listens there any more" in lines[22] or "not reachable" in lines[22]
         daemon.start()
         daemon.wait_ready()
@@ -155,7 +162,8 @@ def test_hostile_names_do_not_reach_the_terminal(tmp_path, needs_tmux):
     with scene.target(program=program) as target, observed(target) as daemon:
         with top(daemon) as window:
             lines = window.wait_for(lambda lines: lines[ROW].startswith("x?"))
-            assert lines[ROW].split()[0] == "x?[2J??1m????" and len(names(lines)) == 1
+            assert lines[ROW].split()[0] == "x?[2J??1m????"
+            assert sum("?" in line for line in rows(lines)) == 1
             assert lines[5] == HEADINGS
         batch = daemon.cli_run("top", "--count", "1")
         assert batch.returncode == DONE and "\nx?[2J?" in batch.stdout
