@@ -140,6 +140,7 @@ static void host_fill(const struct core *core, struct snapshot *snapshot)
 	if (host_memory_read(&core->root, &memory) == 0) {
 		snapshot->memory_bytes = (int64_t)memory.total_bytes;
 		snapshot->available_bytes = (int64_t)memory.available_bytes;
+		snapshot->swap_free_bytes = (int64_t)memory.swap_free_bytes;
 	}
 	if (uname(&kernel) == 0)
 		snapshot->kernel = strdup(kernel.release);

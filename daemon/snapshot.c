@@ -30,6 +30,7 @@ struct snapshot *snapshot_new(void)
 	snapshot->references = 1;
 	snapshot->ksm_driver = "none";
 	snapshot->memory_bytes = snapshot->available_bytes = NOT_MEASURED;
+	snapshot->swap_free_bytes = NOT_MEASURED;
 	snapshot->reclaimed_bytes = snapshot->reclaimed_zero_bytes = NOT_MEASURED;
 	snapshot->net_bytes = snapshot->potential_bytes = NOT_MEASURED;
 	snapshot->exposure_bytes = snapshot->metadata_bytes = NOT_MEASURED;

@@ -61,7 +61,7 @@ struct snapshot {
 	int references; /* atomic */
 
 	/* host */
-	int64_t memory_bytes, available_bytes;
+	int64_t memory_bytes, available_bytes, swap_free_bytes;
 	char *kernel;
 	char boot_id[POLICY_BOOT_BYTES]; /* "": no pass has run */
 	char **features; /* NULL-terminated names */

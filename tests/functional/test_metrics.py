@@ -184,6 +184,7 @@ def test_every_rule_has_a_test_and_uses_metrics_that_the_manual_has():
 DANGER = """\
 pagefold_exposure_bytes 2000
 pagefold_host_available_bytes 1000
+pagefold_host_swap_free_bytes 500
 pagefold_vm_stall_seconds_total{{name="web1"}} {count}00.5
 """
 
