@@ -14,6 +14,8 @@ VERSION := 0.1.0
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
             -Wformat=2 -Wundef
 XML_CFLAGS := $(shell pkg-config --cflags libxml-2.0 2>/dev/null)
+# With or without a libtinfo of its own, as the distribution has it.
+CURSES_LIBS := $(shell pkg-config --libs ncursesw 2>/dev/null || echo -lncursesw)
 CPPFLAGS += -D_GNU_SOURCE -I. -DPAGEFOLD_VERSION='"$(VERSION)"' \
             -DPAGEFOLD_LIBEXECDIR='"$(PREFIX)/libexec/pagefold"' $(XML_CFLAGS)
 ALL_CFLAGS = -std=gnu11 $(OPTIMIZE) $(WARNINGS) $(SANITIZE) -pthread -MMD -MP $(CFLAGS)
@@ -22,7 +24,7 @@ GLUE_LIBS    := -luring -ljansson
 LIBVIRT_LIBS := -lvirt-qemu -lvirt -lxml2
 HASHING_LIBS := -lxxhash
 DAEMON_LIBS  := -lsystemd -lmicrohttpd -ljansson -linih -lm $(LIBVIRT_LIBS) $(HASHING_LIBS) $(GLUE_LIBS)
-CLI_LIBS     := -lncursesw -ltinfo -lcurl-gnutls -ljansson -linih $(HASHING_LIBS) $(GLUE_LIBS)
+CLI_LIBS     := $(CURSES_LIBS) -lcurl-gnutls -ljansson -linih $(HASHING_LIBS) $(GLUE_LIBS)
 # The sanitizers bring an allocator of their own.
 ALLOCATOR    := $(if $(SANITIZE),,-ljemalloc)
 

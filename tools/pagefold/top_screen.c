@@ -4,6 +4,7 @@
 #include <curses.h>
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -19,6 +20,21 @@
 #define LINES_BELOW 2
 
 static SCREEN *screen;
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(_unused_ int number)
+{
+	interrupted = 1;
+}
+
+/* Ctrl-C quits like q does; ncurses' own handler, which it would install, ends with a failure. Without
+ * SA_RESTART, so that the wait for a key is over. */
+static void catch_interrupt(void)
+{
+	const struct sigaction action = { .sa_handler = on_interrupt };
+
+	(void)sigaction(SIGINT, &action, NULL);
+}
 
 int top_screen_open(void)
 {
@@ -28,6 +44,7 @@ int top_screen_open(void)
 		return -ENOTTY;
 	if (!terminal || !*terminal || strcmp(terminal, "dumb") == 0)
 		return -EINVAL;
+	catch_interrupt();
 	/* Not initscr(), which ends the program where it fails. */
 	screen = newterm(NULL, stdout, stdin);
 	if (!screen)
@@ -259,6 +276,8 @@ enum top_event top_screen_wait(struct top_model *model, struct top_view *view, i
 	enum top_event event = TOP_NOTHING;
 	int key;
 
+	if (interrupted) /* while the daemon was asked */
+		return TOP_QUIT;
 	/* A signal, as that of a resize, ends the wait as well: ncurses makes a key of it. */
 	if (poll(&input, 1, timeout_ms) > 0 && (input.revents & (POLLHUP | POLLERR | POLLNVAL)))
 		return TOP_QUIT;
@@ -266,5 +285,5 @@ enum top_event top_screen_wait(struct top_model *model, struct top_view *view, i
 		event = on_key(model, view, key);
 		top_screen_draw(model, view);
 	}
-	return event;
+	return interrupted ? TOP_QUIT : event;
 }
