@@ -267,11 +267,14 @@ int64_t account_metadata_bytes(const struct core *core)
 	if (own == NOT_MEASURED || ksm_counters_read(&core->root, &counters) < 0)
 		return NOT_MEASURED;
 	for (size_t i = 0; i < core->registry.count; i++) {
+		struct target *target = core->registry.targets[i];
 		struct process_ksm ksm;
 
-		if (process_ksm_read(&core->root, target_pid(core->registry.targets[i]), &ksm) < 0 ||
+		target->ksm_item_bytes = NOT_MEASURED;
+		if (process_ksm_read(&core->root, target_pid(target), &ksm) < 0 ||
 			ksm.rmap_items == KSM_KNOB_ABSENT)
 			return NOT_MEASURED;
+		target->ksm_item_bytes = KSM_ITEM_BYTES * ksm.rmap_items;
 		items += ksm.rmap_items;
 	}
 	return own + KSM_ITEM_BYTES * (items + (int64_t)counters.pages_shared);

@@ -47,7 +47,7 @@ void account_target(const struct core *core, struct target *target);
 void account_targets(struct core *core);
 
 /* 64 bytes for each of KSM's rmap items and stable nodes that are there for our targets, and our own
- * resident memory. NOT_MEASURED where the kernel does not tell. */
+ * resident memory; notes in each target what of it is that one's alone. NOT_MEASURED where the kernel does not tell. */
 int64_t account_metadata_bytes(const struct core *core);
 
 #endif

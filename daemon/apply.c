@@ -166,21 +166,55 @@ bool apply_way_is_clear(struct core *core)
 
 /* ---- release ---- */
 
-static bool plan_releases(const struct plan *plan, size_t vm)
+/* Which of its extents are to be released, marked as such; how many. */
+static size_t extents_dismiss(const struct plan *plan, size_t vm, struct target *target)
 {
-	for (size_t i = 0; i < plan->count; i++)
-		if (plan->entries[i].vm == vm && plan->entries[i].action == PLAN_RELEASE)
-			return true;
-	return false;
+	size_t count = 0;
+
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct plan_entry *entry = &plan->entries[i];
+
+		if (entry->vm != vm || entry->action != PLAN_RELEASE)
+			continue;
+		target->guest.map.extents[entry->extent].dismissed = true;
+		count++;
+	}
+	return count;
+}
+
+static void extents_keep(struct target *target)
+{
+	for (size_t e = 0; e < target->guest.map.count; e++)
+		target->guest.map.extents[e].dismissed = false;
+}
+
+/* Some extents that stopped paying are no news, nor is it that they cannot be released for now. */
+static void some_release(struct core *core, struct target *target, size_t count)
+{
+	_cleanup_free_ char *reason = NULL;
+
+	if (release_target(core, target, RELEASE_DISMISSED, &reason) < 0)
+		log_info("%s (pid %d): %zu extents do not pay any more, and stay folded: %s", target_name(target),
+			(int)target_pid(target), count, reason ? reason : "?");
+	else
+		log_info("%s (pid %d): %zu extents did not pay any more, and are released", target_name(target),
+			(int)target_pid(target), count);
 }
 
 static void apply_releases(struct core *core)
 {
 	for (size_t vm = 0; vm < core->registry.count; vm++) {
 		struct target *target = core->registry.targets[vm];
+		const size_t count = extents_dismiss(&core->plan, vm, target);
 		_cleanup_free_ char *reason = NULL;
 
-		if (!plan_releases(&core->plan, vm))
+		if (count && target_wants_folds(target, core->active_group) && !judgement_rests(&target->judgement)) {
+			some_release(core, target, count);
+			extents_keep(target);
+			continue;
+		}
+		extents_keep(target);
+		if (!count)
 			continue;
 		if (release_target(core, target, RELEASE_ALL, &reason) < 0)
 			text_set(&target->trouble, "it cannot be released: %s", reason ? reason : "?");

@@ -23,6 +23,9 @@
 #define PRICE_MARK         16u
 #define PRICE_HUGE_BALANCE 48u
 
+/* What was folded may fall to half of its price before it is released. */
+#define LEAST_DIVISOR 2
+
 /* Each round drops extents whose partners fell in the round before; what is left after eight is a few
  * pages off and sorts itself out in the next pass. */
 #define RECOUNT_ROUNDS 8
@@ -51,13 +54,20 @@ static unsigned mark_price(enum policy_hugepages hugepages, const struct extent 
 
 unsigned draft_price(enum policy_hugepages hugepages, const struct extent *extent)
 {
-	const unsigned price = mark_price(hugepages, extent);
+	const unsigned price = mark_price(hugepages, extent) + payoff_break_price(extent);
 
 	/* An extent that is marked has lost its huge page; but going back to it is a burst over all that is
 	 * marked, which must be worth it as much. */
 	if (hugepages == HUGEPAGES_FOLD || !(extent->huge || extent->marked))
 		return price;
 	return price + PRICE_HUGE_BALANCE;
+}
+
+unsigned draft_least(enum policy_hugepages hugepages, const struct extent *extent)
+{
+	const bool owes_huge = extent->was_huge && hugepages != HUGEPAGES_FOLD;
+
+	return (mark_price(hugepages, extent) + (owes_huge ? PRICE_HUGE_BALANCE : 0)) / LEAST_DIVISOR;
 }
 
 int draft_gain(const struct extent *extent, struct twin_extent counts)
@@ -67,14 +77,16 @@ int draft_gain(const struct extent *extent, struct twin_extent counts)
 	return (twins > 0 ? twins : 0) + counts.zeros;
 }
 
-/* Fold or no fold, an extent that is marked stays a partner of others. */
+/* Fold or no fold, an extent that is marked stays a partner of others; but for one that is about to be released. */
 static bool extent_stands(
 	const struct plan_vm *vm, const struct extent *extent, struct twin_extent counts)
 {
 	if (!vm->fold || !extent->prints || extent->watched)
 		return false;
-	if (extent->marked)
+	if (extent->marked && (vm->whole || !payoff_has_lapsed(extent)))
 		return true;
+	if (payoff_thrashes(extent) && !vm->whole)
+		return false;
 	if (vm->whole && extent->out_of_reach)
 		return false;
 	if (vm->hugepages == HUGEPAGES_KEEP && extent->huge)

@@ -40,6 +40,10 @@ struct draft {
 /* How many pages must fold there for it to pay; not for a huge page that is to be kept. */
 unsigned draft_price(enum policy_hugepages hugepages, const struct extent *extent);
 
+/* How many must be folded there for it to go on paying: half of what it took to fold it, so that an extent about the
+ * price is not folded and released by turns. What it took to split a huge page is owed for as long as it is. */
+unsigned draft_least(enum policy_hugepages hugepages, const struct extent *extent);
+
 /* What is still to be had there: pages that are KSM pages already are read as twins, too. */
 int draft_gain(const struct extent *extent, struct twin_extent counts);
 

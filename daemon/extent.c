@@ -55,7 +55,7 @@ void extent_unmark(struct extent *extent)
 	free(extent->memory);
 	extent->shared_before = NULL;
 	extent->memory = NULL;
-	extent->marked = extent->exposed = false;
+	extent->marked = extent->exposed = extent->dismissed = false;
 	extent->fresh = false;
 	extent->folded = 0;
 }

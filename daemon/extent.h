@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/payoff.h"
 #include "hashing/extent_prints.h"
 #include "hypervisor-glue/guest_ram.h"
 
@@ -46,6 +47,8 @@ struct extent {
 	bool judged;          /* that was the last one */
 	bool fresh;           /* marked since the last trim: what of it folded is not known yet */
 	bool exposed;         /* an audit found it to share a frame with a stranger */
+	bool dismissed;       /* the plan has it released, and others of its VM not */
+	struct payoff payoff; /* whether its folds still pay */
 	uint16_t promised;    /* pages the plan expected of the fresh mark */
 	uint16_t had;         /* pages folded before it */
 	uint8_t *shared_before; /* process targets: map counts at mark time, one a page; NULL: all 1 */

@@ -8,8 +8,8 @@
 #include "daemon/core.h"
 
 /*
- * What a page costs ksmd, measured: the first looks at a new mark are 0.5-1 us each, a look at what is folded
- * already 0.4 us, and a merge 8 us. Only the proportions matter.
+ * What a page costs ksmd, measured: the first looks at a new mark are 0.5-1 us each, a look at what
+ * is folded already 0.4 us, and a merge 8 us. Only the proportions matter.
  */
 #define NEW_LOOK_NS    1000
 #define FOLDED_LOOK_NS 400
@@ -24,7 +24,8 @@ void ledger_divide(uint64_t ns, const uint64_t *weights, size_t count, uint64_t 
 
 	for (size_t i = 0; i < count; i++)
 		total += (long double)weights[i];
-	/* Up to each of them together they get what is due to them together: nothing is lost by rounding. */
+	/* Up to each of them together they get what is due to them together: nothing is lost by
+	 * rounding. */
 	for (size_t i = 0; i < count; i++) {
 		uint64_t due = 0;
 
@@ -39,7 +40,9 @@ void ledger_divide(uint64_t ns, const uint64_t *weights, size_t count, uint64_t 
 /* Resident pages of those that are read. */
 static uint64_t resident_weight(const struct target *target)
 {
-	return target->mapped && target->policy.mode != MODE_OFF ? target->guest.rss_bytes / PAGE_BYTES : 0;
+	return target->mapped && target->policy.mode != MODE_OFF
+		       ? target->guest.rss_bytes / PAGE_BYTES
+		       : 0;
 }
 
 /* ---- the pass thread ---- */
@@ -121,7 +124,8 @@ static uint64_t burst_weight(const struct core *core, const struct target *targe
 	}
 	if (target_wants_folds(target, core->active_group) && from > to)
 		merged_pages = (from - to) / PAGE_BYTES;
-	return (scans + 1) * (new_pages * NEW_LOOK_NS + folded_pages * FOLDED_LOOK_NS) + merged_pages * MERGE_NS;
+	return (scans + 1) * (new_pages * NEW_LOOK_NS + folded_pages * FOLDED_LOOK_NS) +
+	       merged_pages * MERGE_NS;
 }
 
 void ledger_burst_ended(struct core *core, uint64_t scans, uint64_t ksmd_ns)

@@ -11,6 +11,7 @@
 #include "daemon/apply.h"
 #include "daemon/arrival.h"
 #include "daemon/census.h"
+#include "daemon/draft.h"
 #include "daemon/groups.h"
 #include "daemon/heirs.h"
 #include "daemon/log.h"
@@ -156,6 +157,7 @@ static int stage_plan(struct core *core)
 
 	if (!vms)
 		return -ENOMEM;
+	judge_decide(core, clock_monotonic_ns());
 	for (size_t i = 0; i < count; i++) {
 		struct target *target = core->registry.targets[i];
 
@@ -166,8 +168,13 @@ static int stage_plan(struct core *core)
 			.map = &target->guest.map,
 			.hugepages = target->policy.hugepages,
 			.fold = target_wants_folds(target, core->active_group) &&
-				!means_refused(core, target),
-			.release = must_release(core, target),
+				!means_refused(core, target) &&
+				!judgement_rests(&target->judgement),
+			.release = must_release(core, target) ||
+				judgement_rests(&target->judgement),
+			.why = judgement_rests(&target->judgement)
+				? "folding this VM costs more than it gives"
+				: NULL,
 			.whole = target->planned_whole,
 			.vma_room = target->vma_room,
 		};
@@ -262,6 +269,24 @@ static int stages_fold(struct core *core, struct publication *publication)
 	return error;
 }
 
+/* After what was folded has been counted: what of it still pays. */
+static void payoffs_look(struct core *core)
+{
+	const uint64_t now_ns = clock_monotonic_ns();
+	const float kept = payoff_kept((double)(now_ns - core->payoff_ns) / (double)NS_PER_S);
+
+	core->payoff_ns = now_ns;
+	for (size_t t = 0; t < core->registry.count; t++) {
+		const struct target *target = core->registry.targets[t];
+
+		for (size_t e = 0; target->mapped && e < target->guest.map.count; e++) {
+			struct extent *extent = &target->guest.map.extents[e];
+
+			payoff_look(extent, draft_least(target->policy.hugepages, extent), kept);
+		}
+	}
+}
+
 static int pass_full(struct core *core, const struct full_pass *full, struct publication *publication)
 {
 	uint64_t cost_ns = full->cost_ns;
@@ -273,6 +298,7 @@ static int pass_full(struct core *core, const struct full_pass *full, struct pub
 		error = stages_fold(core, publication);
 	stage_account(core, &cost_ns);
 	forecast_judge(core);
+	payoffs_look(core);
 	if (!error && !core->paused && !interrupt_raised(core->interrupt))
 		rest_begin(core, full->started_ns, full->bursts_before, cost_ns);
 	return error;

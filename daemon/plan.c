@@ -48,8 +48,10 @@ static bool extent_decide(const struct draft_vm *draft, const struct extent *ext
 {
 	const int gain = draft_gain(extent, counts);
 	const int price = (int)draft_price(draft->vm->hugepages, extent);
-	const unsigned skip =
+	const unsigned disappointed =
 		extent->disappointed < DISAPPOINTED_MAX ? extent->disappointed : DISAPPOINTED_MAX;
+	const unsigned lapsed = payoff_skip(extent);
+	const unsigned skip = lapsed > disappointed ? lapsed : disappointed;
 
 	entry->gain = (uint16_t)(gain > 0 ? gain : 0);
 	if (gain < price || pass % (UINT64_C(1) << skip))
@@ -178,6 +180,26 @@ static bool admission_grants(struct admission *admission, unsigned gain)
 	return gain > admission->gain;
 }
 
+/* An extent by itself: false, nothing is to be done about it. One that stopped paying is released, unless there is
+ * enough to be folded in it again right now. */
+static bool extent_plan(const struct draft_vm *draft, size_t e, uint64_t pass, struct plan_entry *entry)
+{
+	const struct extent *extent = &draft->vm->map->extents[e];
+	const bool decided =
+		draft->stands[e] && extent_decide(draft, extent, draft->counts[e], pass, entry);
+
+	if (!draft->vm->fold || !payoff_has_lapsed(extent) || (decided && entry->action == PLAN_FOLD))
+		return decided;
+	entry->action = PLAN_RELEASE;
+	entry->gain = 0;
+	entry->reason = payoff_thrashes(extent)
+		? "its folds break as fast as they are made, so it costs more than it gives"
+		: extent->was_huge
+		? "too few of its pages are still folded: its huge page is worth more"
+		: "too few of its pages are still folded to be worth a mark";
+	return true;
+}
+
 static int plan_add_vm(struct plan *plan, size_t *room, const struct draft *draft, size_t v,
 	uint64_t pass)
 {
@@ -195,9 +217,8 @@ static int plan_add_vm(struct plan *plan, size_t *room, const struct draft *draf
 		entry_init(&entry, draft, v, e);
 		if (vm->vm->release && extent->marked) {
 			entry.action = PLAN_RELEASE;
-			entry.reason = "its memory is to be private again";
-		} else if (!vm->stands[e] ||
-			!extent_decide(vm, extent, vm->counts[e], pass, &entry)) {
+			entry.reason = vm->vm->why ? vm->vm->why : "its memory is to be private again";
+		} else if (!extent_plan(vm, e, pass, &entry)) {
 			continue;
 		} else if (entry.action == PLAN_FOLD) {
 			if (!extent->marked && !admission_grants(&admission, entry.gain))

@@ -36,6 +36,7 @@ struct plan_vm {
 	enum policy_hugepages hugepages;
 	bool fold;         /* asked for, in the active group, nothing in the way */
 	bool release;      /* give back whatever is marked */
+	const char *why;   /* it is to be given back: static; NULL: somebody wants it so */
 	bool whole;        /* all of its extents can be marked, or none */
 	uint64_t vma_room; /* VMAs that may still be made in it */
 };

@@ -309,5 +309,6 @@ struct snapshot *publish_snapshot(struct core *core)
 	cost_fill(core, snapshot);
 	pass_fill(core, snapshot);
 	allocator_read(&snapshot->allocator);
+	judge_fill(core, snapshot, clock_monotonic_ns());
 	return snapshot;
 }

@@ -69,10 +69,13 @@ int release_headroom(
 	return 0;
 }
 
-/* Rebuilding a huge page also backs what was a hole or a zero page in it. */
+/* Rebuilding a huge page also backs what was a hole or a zero page in it: where memory comes first, not for its own
+ * sake. */
 static bool wants_collapse(
 	const struct core *core, const struct target *target, const struct extent *extent)
 {
+	if (extent->dismissed && target->policy.hugepages == HUGEPAGES_FOLD)
+		return false;
 	return !means_is_whole(core, target) && extent->was_huge &&
 		core->features.have[FEATURE_COLLAPSE] &&
 		extent_pages(extent) == EXTENT_PAGES;
@@ -97,7 +100,8 @@ static uint64_t extent_need_bytes(
 
 static bool is_chosen(const struct extent *extent, enum release_choice choice)
 {
-	return extent->marked && (choice != RELEASE_EXPOSED || extent->exposed);
+	return extent->marked && (choice != RELEASE_EXPOSED || extent->exposed) &&
+		(choice != RELEASE_DISMISSED || extent->dismissed);
 }
 
 static uint64_t need_bytes_of(
@@ -146,6 +150,9 @@ static void extent_released(struct extent *extent, const struct advice_request *
 {
 	if (last->advice == ADVICE_COLLAPSE && !last->ret_result)
 		extent->huge_lost = false;
+	if (extent->dismissed)
+		extent->due_ns = 0;
+	payoff_released(extent);
 	extent_unmark(extent);
 	extent->visits = 0; /* to be read twice again before it may be marked again */
 }
@@ -261,7 +268,8 @@ int release_target(
 		error = release_extents(core, target, choice, ret_reason);
 	if (error && !*ret_reason)
 		means_explain(core, target, error, ret_reason);
-	core->index_stale = true;
+	if (choice != RELEASE_DISMISSED)
+		core->index_stale = true; /* else it is a few pages, which are read again anyway */
 	recorded = core_record(core);
 	if (!error && recorded)
 		text_set(ret_reason, "released, but the state record could not be written: %s",

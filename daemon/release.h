@@ -25,6 +25,7 @@ enum release_choice {
 	RELEASE_ALL,
 	RELEASE_ALL_BY_FORCE, /* without the headroom check */
 	RELEASE_EXPOSED,      /* only the extents that share a frame with a stranger */
+	RELEASE_DISMISSED,    /* only those that stopped paying; where memory comes first, huge pages stay as they are */
 };
 
 /*

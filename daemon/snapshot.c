@@ -40,6 +40,7 @@ struct snapshot *snapshot_new(void)
 	snapshot->ring_cpu_seconds = snapshot->helper_cpu_seconds = SECONDS_NOT_MEASURED;
 	snapshot->vms_cpu_seconds = snapshot->ended_cpu_seconds = SECONDS_NOT_MEASURED;
 	snapshot->own_cpu_seconds = SECONDS_NOT_MEASURED;
+	verdict_init(&snapshot->verdict);
 	snapshot->cow_breaks = snapshot->hugepages_lost = NOT_MEASURED;
 	snapshot->cow_break_ns_p50 = snapshot->cow_break_ns_p99 = NOT_MEASURED;
 	snapshot->stall_seconds_estimate = SECONDS_NOT_MEASURED;
@@ -61,6 +62,7 @@ void snapshot_vm_init(struct snapshot_vm *vm)
 	vm->predicted_bytes = vm->delivered_bytes = NOT_MEASURED;
 	vm->exposure_bytes = vm->cow_breaks_estimate = vm->hugepages_lost = NOT_MEASURED;
 	vm->stall_seconds_estimate = vm->cpu_seconds = SECONDS_NOT_MEASURED;
+	verdict_init(&vm->verdict);
 }
 
 struct policy_subject snapshot_subject(
@@ -106,6 +108,7 @@ static void free_vm(struct snapshot_vm *vm)
 	free(vm->name);
 	free(vm->uuid);
 	free(vm->reason);
+	free(vm->verdict_reason);
 	free(vm->policy_source);
 	free(vm->extents);
 }
@@ -119,6 +122,7 @@ struct snapshot *snapshot_unref(struct snapshot *snapshot)
 		free_vm(&snapshot->vms[i]);
 	free(snapshot->vms);
 	free(snapshot->kernel);
+	free(snapshot->verdict_reason);
 	free(snapshot->active_group);
 	free_strings(snapshot->features);
 	free_strings(snapshot->blocked_by);

@@ -16,6 +16,7 @@
 #include "daemon/allocator.h"
 #include "daemon/plan.h"
 #include "daemon/policy.h"
+#include "daemon/verdict.h"
 
 /* A number that may not have been measured (yet, or on this kernel): rendered as null. */
 #define NOT_MEASURED INT64_MIN
@@ -53,6 +54,8 @@ struct snapshot_vm {
 	int64_t reclaimed_self_bytes, reclaimed_cross_bytes; /* with the zero bytes: reclaimed_bytes */
 	int64_t predicted_bytes, delivered_bytes; /* of bursts: by the plan, and by the kernel's word */
 	double stall_seconds_estimate, cpu_seconds;
+	struct verdict verdict;
+	char *verdict_reason; /* NULL: no memory for it */
 	struct snapshot_extent *extents;
 	size_t extent_count;
 };
@@ -77,6 +80,8 @@ struct snapshot {
 	double scan_cpu_seconds, ksmd_cpu_seconds, ring_cpu_seconds, helper_cpu_seconds;
 	double vms_cpu_seconds, ended_cpu_seconds, own_cpu_seconds; /* the same, by who it was for */
 	struct timespec since; /* of all counters; 0: not known */
+	struct verdict verdict;
+	char *verdict_reason;
 	int64_t cow_breaks, cow_break_ns_p50, cow_break_ns_p99, hugepages_lost;
 	double stall_seconds_estimate;
 

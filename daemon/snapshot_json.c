@@ -95,6 +95,19 @@ static json_t *cost_json(const struct snapshot *snapshot)
 		"hugepages_lost", json_count(snapshot->hugepages_lost));
 }
 
+static json_t *verdict_json(const struct verdict *verdict, const char *reason)
+{
+	return json_pack("{so so so so so so so so}",
+		"word", json_text(verdict_word_name(verdict->word)),
+		"reason", json_text(reason),
+		"net_bytes", json_count(verdict->net_bytes),
+		"cpu_seconds_per_hour", json_seconds(verdict->cpu_seconds_per_hour),
+		"stall_seconds_per_hour", json_seconds(verdict->stall_seconds_per_hour),
+		"net_bytes_per_cpu_second", json_count(verdict->bytes_per_cpu_second),
+		"net_bytes_per_stall_second", json_count(verdict->bytes_per_stall_second),
+		"break_even_bytes_per_cpu_second", json_count(verdict->break_even_bytes));
+}
+
 static json_t *pass_json(const struct snapshot *snapshot)
 {
 	const bool finished = snapshot->pass_number > 0;
@@ -167,7 +180,8 @@ json_t *snapshot_vm_json(const struct snapshot_vm *vm, bool with_extents)
 		"state", vm_state_name(vm->state),
 		"reason", json_text(vm->reason));
 
-	if (!counts || !object || json_object_update(object, counts) < 0)
+	if (!counts || !object || json_object_update(object, counts) < 0 ||
+		json_object_set_new(object, "verdict", verdict_json(&vm->verdict, vm->verdict_reason)) < 0)
 		return NULL;
 	if (with_extents && json_object_set_new(object, "extents", extents_json(vm)) < 0)
 		return NULL;
@@ -193,9 +207,10 @@ json_t *snapshot_vms_json(const struct snapshot *snapshot)
 
 json_t *snapshot_status_json(const struct snapshot *snapshot)
 {
-	return json_pack("{si so so so so so}",
+	return json_pack("{si so so so so so so}",
 		"schema", SCHEMA,
 		"host", host_json(snapshot),
+		"verdict", verdict_json(&snapshot->verdict, snapshot->verdict_reason),
 		"savings", savings_json(snapshot),
 		"cost", cost_json(snapshot),
 		"pass", pass_json(snapshot),

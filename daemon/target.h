@@ -14,6 +14,7 @@
 #include "daemon/fold_cost.h"
 #include "daemon/forecast.h"
 #include "daemon/guest.h"
+#include "daemon/judge.h"
 #include "daemon/ledger.h"
 #include "daemon/policy.h"
 #include "daemon/snapshot.h"
@@ -75,6 +76,8 @@ struct target {
 	uint64_t burst_pss_bytes; /* as a burst last read it */
 	struct ledger ledger; /* the CPU time that it cost */
 	struct fold_cost cost;
+	int64_t ksm_item_bytes; /* of the kernel's, for what is mergeable in it; NOT_MEASURED */
+	struct judgement judgement; /* whether it is worth that */
 	bool trimmed; /* observed now: its unfolded marks were cleared */
 };
 

@@ -173,7 +173,8 @@ static size_t visits_collect(const struct core *core, uint64_t now, struct visit
 			struct target *target = core->registry.targets[t];
 
 			if (!target->mapped || target->policy.mode == MODE_OFF ||
-				target->inherited || target->growing || target->young != !old)
+				target->inherited || target->growing || target->young != !old ||
+				judgement_rests(&target->judgement))
 				continue;
 			count += target_collect(core, target, now, visits ? visits + count : NULL);
 		}

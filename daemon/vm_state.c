@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "daemon/arrival.h"
 #include "daemon/plan.h"
 
@@ -60,11 +61,26 @@ static void state_of_folding(const struct core *core, struct target *target)
 		state_set(target, VM_WAITING, "it holds nothing yet that would be worth folding");
 }
 
+/* It cost more than it gave. */
+static void state_of_resting(struct target *target)
+{
+	const bool folded = target->marked_extents > 0;
+
+	state_set(target, folded ? VM_FOLDED : VM_WAITING, NULL);
+	text_set(&target->reason,
+		"folding it cost more than it gave, so it is %s; it is tried again in %llu minutes, or when "
+		"its policy changes (with hugepages = fold it is never released for that)",
+		folded ? "being released" : "left alone",
+		(unsigned long long)judge_rest_minutes(&target->judgement, clock_monotonic_ns()));
+}
+
 static void state_of_wanted(const struct core *core, struct target *target)
 {
 	if (target->hook_reason[0] && !target->hook) {
 		state_set(target, target->marked_extents ? VM_FOLDED : VM_BLOCKED,
 			target->hook_reason);
+	} else if (judgement_rests(&target->judgement)) {
+		state_of_resting(target);
 	} else if (core->active_group[0] && strcmp(target->policy.group, core->active_group)) {
 		state_set(target, VM_WAITING, NULL);
 		text_set(&target->reason, "its group %s is not the active one (%s)",

@@ -115,7 +115,8 @@ static void test_ledger_leaves_to_the_daemon_what_is_nobodys(void **state)
 
 static void test_ledger_burst_is_paid_by_those_ksmd_worked_for(void **state)
 {
-	struct target *fresh = add(1, 1), *old = add(2, 1), *none = add(3, 1), *observed = add(4, 1);
+	struct target *fresh = add(1, 1), *old = add(2, 1), *none = add(3, 1),
+		      *observed = add(4, 1);
 
 	(void)state;
 	(void)strcpy(core.active_group, "web");
@@ -131,7 +132,8 @@ static void test_ledger_burst_is_paid_by_those_ksmd_worked_for(void **state)
 	ledger_burst_ended(&core, 2, NS_PER_S);
 	assert_int_equal(ledger_of(none), 0);
 	assert_true(ledger_of(old) > 0);
-	assert_in_range(ledger_of(old) + 1 - ledger_of(observed), 0, 2); /* but for what does not divide */
+	assert_in_range(
+		ledger_of(old) + 1 - ledger_of(observed), 0, 2); /* but for what does not divide */
 	assert_true(ledger_of(fresh) > 5 * ledger_of(old));
 	assert_int_equal(ledger_of(fresh) + ledger_of(old) + ledger_of(observed), NS_PER_S);
 }

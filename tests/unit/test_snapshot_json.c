@@ -42,7 +42,13 @@ static void assert_keys(const json_t *object, const char *const keys[], size_t c
 		"potential_bytes", "reclaimed_bytes", "reclaimed_zero_bytes",                      \
 		"reclaimed_self_bytes", "reclaimed_cross_bytes", "predicted_bytes",                \
 		"delivered_bytes", "prediction_error_percent", "exposure_bytes",                   \
-		"cow_breaks_estimate", "stall_seconds_estimate", "cpu_seconds", "hugepages_lost"
+		"cow_breaks_estimate", "stall_seconds_estimate", "cpu_seconds", "hugepages_lost",  \
+		"verdict"
+
+#define VERDICT_KEYS                                                                               \
+	"word", "reason", "net_bytes", "cpu_seconds_per_hour", "stall_seconds_per_hour",           \
+		"net_bytes_per_cpu_second", "net_bytes_per_stall_second",                          \
+		"break_even_bytes_per_cpu_second"
 
 static struct snapshot *snapshot_with_vm(void)
 {
@@ -63,7 +69,8 @@ static void test_status_has_the_fields_of_the_contract(void **state)
 	json_t *status = snapshot_status_json(snapshot);
 
 	(void)state;
-	ASSERT_KEYS(status, "schema", "host", "savings", "cost", "pass", "vms");
+	ASSERT_KEYS(status, "schema", "host", "verdict", "savings", "cost", "pass", "vms");
+	ASSERT_KEYS(json_object_get(status, "verdict"), VERDICT_KEYS);
 	ASSERT_KEYS(json_object_get(status, "host"), "memory_bytes", "available_bytes", "kernel",
 		"features", "active_group", "paused", "ksm_driver", "blocked_by", "warnings");
 	ASSERT_KEYS(json_object_get(status, "savings"), "reclaimed_bytes", "reclaimed_zero_bytes",
@@ -113,7 +120,7 @@ static void test_what_was_not_measured_is_null(void **state)
 	static const char *const host[] = { "features", "paused", "ksm_driver", "blocked_by",
 		"warnings" };
 	static const char *const pass[] = { "number" };
-	static const char *const vm[] = { "pid", "kind", "mode", "group", "hook", "state" };
+	static const char *const vm[] = { "pid", "kind", "mode", "group", "hook", "state", "verdict" };
 	struct snapshot *snapshot = snapshot_with_vm();
 	json_t *status = snapshot_status_json(snapshot);
 

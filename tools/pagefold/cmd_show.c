@@ -6,10 +6,12 @@
 #include "tools/pagefold/client.h"
 #include "tools/pagefold/output.h"
 
-static const struct {
+struct field {
 	const char *label, *key, *unit;
 	struct output_cell (*cell)(const json_t *value);
-} fields[] = {
+};
+
+static const struct field fields[] = {
 	{ "Name", "name", "", output_string },
 	{ "UUID", "uuid", "", output_string },
 	{ "Pid", "pid", "", output_integer },
@@ -38,17 +40,36 @@ static const struct {
 	{ "Huge pages", "hugepages_lost", " lost", output_integer },
 };
 
+static const struct field verdict_fields[] = {
+	{ "Worth it?", "word", "", output_string },
+	{ "  net", "net_bytes", " MiB", output_mib },
+	{ "  CPU", "cpu_seconds_per_hour", " s an hour", output_seconds },
+	{ "  delay", "stall_seconds_per_hour", " s an hour", output_seconds },
+	{ "  gain", "net_bytes_per_cpu_second", " MiB for a second of CPU an hour", output_mib },
+	{ "", "net_bytes_per_stall_second", " MiB for a second of delay an hour", output_mib },
+	{ "  because", "reason", "", output_string },
+};
+
+static void print_fields_of(const json_t *object, const struct field *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const json_t *value = json_object_get(object, list[i].key);
+
+		printf("%-14s", list[i].label);
+		if (json_is_string(value))
+			output_text(stdout, json_string_value(value));
+		else
+			printf("%s%s", list[i].cell(value).text, json_is_null(value) ? "" : list[i].unit);
+		putchar('\n');
+	}
+}
+
 static void print_fields(const json_t *vm)
 {
 	const char *reason = json_string_value(json_object_get(vm, "reason"));
 
-	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
-		const json_t *value = json_object_get(vm, fields[i].key);
-		const struct output_cell cell = fields[i].cell(value);
-
-		printf("%-14s%s%s\n", fields[i].label, cell.text,
-			json_is_null(value) ? "" : fields[i].unit);
-	}
+	print_fields_of(vm, fields, ARRAY_SIZE(fields));
+	print_fields_of(json_object_get(vm, "verdict"), verdict_fields, ARRAY_SIZE(verdict_fields));
 	if (!reason)
 		return;
 	printf("%-14s", "Reason");

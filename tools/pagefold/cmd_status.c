@@ -98,6 +98,22 @@ static void print_cost(const json_t *cost)
 		count(cost, "hugepages_lost", &b));
 }
 
+static void print_verdict(const json_t *verdict)
+{
+	struct output_cell a, b, c;
+	const char *reason = json_string_value(json_object_get(verdict, "reason"));
+
+	a = output_string(json_object_get(verdict, "word"));
+	printf(LABEL "%s", "Worth it?", a.text);
+	if (reason) {
+		fputs(": ", stdout);
+		output_text(stdout, reason);
+	}
+	printf("\n" LABEL "%s MiB for a second of CPU an hour, %s MiB for a second of delay an hour\n", "Gain",
+		mib(verdict, "net_bytes_per_cpu_second", &b),
+		mib(verdict, "net_bytes_per_stall_second", &c));
+}
+
 static void print_sentences(const char *label, const json_t *sentences)
 {
 	const json_t *sentence;
@@ -119,6 +135,7 @@ static void print_status(const json_t *status)
 	print_pass(json_object_get(status, "pass"));
 	print_savings(json_object_get(status, "savings"));
 	print_cost(json_object_get(status, "cost"));
+	print_verdict(json_object_get(status, "verdict"));
 	if (json_is_true(json_object_get(host, "paused")))
 		printf(LABEL "scanning and folding; `pagefold resume` goes on\n", "Paused");
 	print_sentences("Blocked", json_object_get(host, "blocked_by"));

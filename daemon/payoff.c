@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/payoff.h"
+
+#include <math.h>
+
+#include "daemon/extent.h"
+
+/* What breaks at once in a reboot or an update is forgotten after half an hour, what breaks all the
+ * time is not. */
+#define WINDOW_SECONDS 600.0
+
+/*
+ * A fold that breaks costs the guest some us, and ksmd some 20 us to make it again. By what a CPU
+ * is worth on hosts of 4 to 16 GiB a CPU (verdict.h) that is what a page is worth in half a minute
+ * to two minutes: folds that last for 75 s on average just pay. In the window that is eight breaks
+ * for each page that is folded.
+ */
+#define BREAKS_PER_FOLD 8
+
+/* So many looks in a row: one of them may fall into a moment at which the guest has just broken
+ * what ksmd folds again with the next burst. */
+#define LOOKS_LEAST 3
+
+/* Looks in a row that paid, after which it is as if it had never lapsed. */
+#define LOOKS_TRUST 64
+
+/* After a release the twins that made it look promising are mostly still there: it waits for 16
+ * passes at least, twice as many each time, 512 at most (four hours at the usual pace). */
+#define SKIP_FIRST 3
+#define SKIP_MOST  9
+
+float payoff_kept(double seconds)
+{
+	return (float)exp(-seconds / WINDOW_SECONDS);
+}
+
+static bool breaks_too_often(const struct payoff *payoff)
+{
+	return payoff->broken > (float)payoff->folds * BREAKS_PER_FOLD;
+}
+
+void payoff_look(struct extent *extent, unsigned least, float kept)
+{
+	struct payoff *payoff = &extent->payoff;
+	const uint16_t folds = extent->marked ? extent_folds(extent) : 0;
+
+	payoff->broken *= kept;
+	if (!extent->marked) {
+		payoff->folds = 0;
+		payoff->paid = payoff->unpaid = 0;
+		return;
+	}
+	if (folds < payoff->folds)
+		payoff->broken += (float)(payoff->folds - folds);
+	payoff->folds = folds;
+	if (extent->fresh || extent->watched)
+		return; /* the burst has not had its say yet */
+	if (folds >= least && !breaks_too_often(payoff)) {
+		payoff->unpaid = 0;
+		if (payoff->paid < UINT8_MAX)
+			payoff->paid++;
+		if (payoff->paid >= LOOKS_TRUST)
+			payoff->lapses = 0;
+	} else {
+		payoff->paid = 0;
+		if (payoff->unpaid < UINT8_MAX)
+			payoff->unpaid++;
+	}
+}
+
+bool payoff_has_lapsed(const struct extent *extent)
+{
+	return extent->marked && extent->payoff.unpaid >= LOOKS_LEAST;
+}
+
+bool payoff_thrashes(const struct extent *extent)
+{
+	return payoff_has_lapsed(extent) && breaks_too_often(&extent->payoff);
+}
+
+void payoff_released(struct extent *extent)
+{
+	struct payoff *payoff = &extent->payoff;
+
+	if (payoff->unpaid >= LOOKS_LEAST && payoff->lapses < UINT8_MAX)
+		payoff->lapses++;
+	payoff->folds = 0;
+	payoff->paid = payoff->unpaid = 0;
+}
+
+unsigned payoff_break_price(const struct extent *extent)
+{
+	return (unsigned)(extent->payoff.broken / BREAKS_PER_FOLD);
+}
+
+unsigned payoff_skip(const struct extent *extent)
+{
+	const unsigned skip = SKIP_FIRST + extent->payoff.lapses;
+
+	return !extent->payoff.lapses ? 0 : skip < SKIP_MOST ? skip : SKIP_MOST;
+}
