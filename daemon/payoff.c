@@ -34,28 +34,24 @@ float payoff_kept(double seconds)
 	return (float)exp(-seconds / WINDOW_SECONDS);
 }
 
-static bool breaks_too_often(const struct payoff *payoff)
+static bool breaks_too_often(const struct extent *extent)
 {
-	return payoff->broken > (float)payoff->folds * BREAKS_PER_FOLD;
+	return extent->payoff.broken > (float)extent_folds(extent) * BREAKS_PER_FOLD;
 }
 
 void payoff_look(struct extent *extent, unsigned least, float kept)
 {
 	struct payoff *payoff = &extent->payoff;
-	const uint16_t folds = extent->marked ? extent_folds(extent) : 0;
 
-	payoff->broken *= kept;
+	payoff->broken = payoff->broken * kept + (float)(extent->breaks - payoff->breaks);
+	payoff->breaks = extent->breaks;
 	if (!extent->marked) {
-		payoff->folds = 0;
 		payoff->paid = payoff->unpaid = 0;
 		return;
 	}
-	if (folds < payoff->folds)
-		payoff->broken += (float)(payoff->folds - folds);
-	payoff->folds = folds;
 	if (extent->fresh || extent->watched)
 		return; /* the burst has not had its say yet */
-	if (folds >= least && !breaks_too_often(payoff)) {
+	if (extent_folds(extent) >= least && !breaks_too_often(extent)) {
 		payoff->unpaid = 0;
 		if (payoff->paid < UINT8_MAX)
 			payoff->paid++;
@@ -75,7 +71,7 @@ bool payoff_has_lapsed(const struct extent *extent)
 
 bool payoff_thrashes(const struct extent *extent)
 {
-	return payoff_has_lapsed(extent) && breaks_too_often(&extent->payoff);
+	return payoff_has_lapsed(extent) && breaks_too_often(extent);
 }
 
 void payoff_released(struct extent *extent)
@@ -84,7 +80,6 @@ void payoff_released(struct extent *extent)
 
 	if (payoff->unpaid >= LOOKS_LEAST && payoff->lapses < UINT8_MAX)
 		payoff->lapses++;
-	payoff->folds = 0;
 	payoff->paid = payoff->unpaid = 0;
 }
 

@@ -16,8 +16,8 @@ struct extent;
 
 /* Of one extent. */
 struct payoff {
-	float broken;   /* folds that broke there; what lies ten minutes back counts a third */
-	uint16_t folds; /* at the last look */
+	float broken;    /* folds that broke there; what lies ten minutes back counts a third */
+	uint32_t breaks; /* of the extent, that were known at the last look */
 	uint8_t paid, unpaid; /* looks in a row that found that it pays, or not; they saturate */
 	uint8_t lapses;       /* how often it was released for that */
 };

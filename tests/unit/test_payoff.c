@@ -68,14 +68,15 @@ static void test_payoff_thrashes_where_all_breaks_again_and_again(void **state)
 	struct extent extent = marked(200);
 
 	(void)state;
-	for (int i = 0; i < 30; i++) {
-		extent.folded = extent.folded ? 0 : 200;
+	for (int i = 0; i < 8; i++) {
+		extent.breaks += 200;
 		look(&extent, 1, 1);
 	}
-	extent.folded = 200;
+	assert_false(payoff_has_lapsed(&extent)); /* eight times all of it just pay */
+	extent.breaks++;
 	look(&extent, 3, 1);
 	assert_true(payoff_thrashes(&extent));
-	assert_int_equal(payoff_break_price(&extent), 14 * 200 / 8);
+	assert_int_equal(payoff_break_price(&extent), 200);
 	/* What broke is forgotten in time. */
 	look(&extent, 1, payoff_kept(3600));
 	assert_false(payoff_has_lapsed(&extent));
@@ -89,6 +90,7 @@ static void test_payoff_that_breaks_once_does_not_thrash(void **state)
 	(void)state;
 	look(&extent, 1, 1);
 	extent.folded = 60;
+	extent.breaks = 340;
 	look(&extent, 10, payoff_kept(30));
 	assert_false(payoff_has_lapsed(&extent));
 }
