@@ -104,6 +104,7 @@ install: all ## install below DESTDIR and PREFIX; starts and enables nothing
 		install -m 644 daemon/pagefold.conf $(DESTDIR)$(SYSCONFDIR)/pagefold/pagefold.conf
 	install -D -m 644 tools/prometheus/pagefold.rules.yml \
 		$(DESTDIR)$(PREFIX)/share/pagefold/pagefold.rules.yml
+	install -D -m 644 daemon/openapi.yaml $(DESTDIR)$(PREFIX)/share/pagefold/openapi.yaml
 	install -D -m 644 tools/completions/pagefold.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/pagefold
 	for page in man/*.[1-8]; do \

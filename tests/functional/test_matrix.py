@@ -23,8 +23,9 @@ def observed(*layouts):
             f"[target t{target.pid}]\nmatch = pid:{target.pid}\nmode = observe\n"
             f"group = {layout.split()[0]}\n" for target, layout in zip(targets, layouts))
         daemon = stack.enter_context(Daemon(config=WATCHING, policies={"test.conf": policy}))
-        daemon.wait_for(lambda status: len(status["vms"]) == len(targets) and
-                        all(vm["pages_scanned"] for vm in status["vms"]))
+        pids = {target.pid for target in targets}
+        daemon.wait_for(lambda status: pids <= {vm["pid"] for vm in status["vms"]
+                                                if vm["pages_scanned"]})
         yield daemon, targets
 
 
