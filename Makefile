@@ -143,7 +143,7 @@ bench: ## compare with ksmd flat out on real guests, side by side; BENCH_OPTIONS
 	@$(MAKE) --no-print-directory all lab
 	@PAGEFOLD_BUILD=$(abspath $(BUILD)) $(PYTHON) tools/bench $(BENCH_OPTIONS)
 
-bench-full: ## every measurement, an hour or more; what this build has measured is not measured again
+bench-full: ## every measurement, four hours or so; what this build has measured is not measured again
 	@$(MAKE) --no-print-directory bench BENCH_OPTIONS='--full $(BENCH_OPTIONS)'
 
 format: ## format the C sources

@@ -160,3 +160,10 @@ def test_too_little_cpu_is_as_far_off_as_too_much():
              "waiting_share": 1.0, "folded_mib": 1}
     for cpu, met in ((34.5, True), (45.5, True), (33, False), (47, False)):
         assert budget.figure({"cpu": cpu, "percent": 40, **parts}).met() is met
+
+
+def test_ratios_that_were_not_measured_are_null():
+    measured = figures.Figure("cpu_to_95_vs_ksmd_flat_out", 0.1).document()
+    assert figures.ratios([measured, figures.Figure("release_speed", 1.0).document()]) == {
+        "cpu_to_95_vs_ksmd_flat_out": 0.1, "wall_to_95_vs_ksmd_flat_out": None,
+        "steady_cpu_vs_advisor": None, "rmap_items_vs_ksmd_flat_out": None}

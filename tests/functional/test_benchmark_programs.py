@@ -3,6 +3,7 @@
 
 import json
 import subprocess
+import time
 
 import pytest
 
@@ -52,9 +53,10 @@ def test_page_faults_of_a_target_are_timed(program, request):
         request.getfixturevalue("needs_kvm")
     with procs.Target([paths.guest_program(program), "4", "1"]) as target:
         assert target.length == 4 << 20
-        count, median, p999, worst = map(int, target.ask("report").split())
-        while count < 1000:
+        begin = time.monotonic()
+        while time.monotonic() < begin + 0.5:
             count, median, p999, worst = map(int, target.ask("report").split())
+        assert count > 100
         # A percentile is right to an eighth.
         assert 0 < median <= p999 <= worst * 9 / 8
         assert target.ask("reset") == "reset"

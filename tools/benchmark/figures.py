@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 AT_LEAST, AT_MOST = "at least", "at most"
 MORE_THAN, LESS_THAN = ">", "<"
+RATIOS = ("cpu_to_95_vs_ksmd_flat_out", "wall_to_95_vs_ksmd_flat_out", "steady_cpu_vs_advisor",
+          "rmap_items_vs_ksmd_flat_out")
 
 
 @dataclass
@@ -50,6 +52,13 @@ class Figure:
                 "spread": {"min": min(self.values), "median": statistics.median(self.values),
                            "max": max(self.values)}
                 if len(self.values) > 1 and None not in self.values else None}
+
+
+def ratios(documents):
+    """{name: value} of those that compare; those that everybody asks for are there even when
+    nobody measured them."""
+    return {**dict.fromkeys(RATIOS),
+            **{one["name"]: one["value"] for one in documents if "_vs_" in one["name"]}}
 
 
 def number(value):

@@ -138,12 +138,14 @@ def _children_seconds():
 
 
 def _daemon_seconds(pid):
-    """A process's threads, and the helpers that it has waited for."""
-    helpers = 0.0
+    """A process's threads, and the helpers that it has waited for. The clock that counts in ticks has the
+    threads that have ended, too."""
+    helpers = ticks = 0.0
     with contextlib.suppress(OSError):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         helpers = (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
-    return host.cpu_seconds(pid) + helpers
+        ticks = host.process_cpu_seconds(pid)
+    return max(host.cpu_seconds(pid), ticks) + helpers
 
 
 def first_at(outcome, field, savings):

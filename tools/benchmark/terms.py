@@ -68,6 +68,8 @@ class Bench:
     config: dict = field(default_factory=dict)
     peer_seconds: int = 600
     budget_seconds: int = 300
+    steady_seconds: int = 300
+    steady_passes: int = 9
     parts: Parts | None = None
 
 
