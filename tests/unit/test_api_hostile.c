@@ -2,6 +2,12 @@
 /* Requests that are wrong, too much or never end. */
 #include "tests/unit/api_world.h"
 
+static void hear_nothing(struct world *world)
+{
+	while (sd_event_run(world->event, 10 * 1000) > 0)
+		;
+}
+
 /* Whatever comes, the next client is served. status -1: refused, or still waited for
  * when the client hangs up. */
 static void test_hostile_requests_are_refused(void **state)
@@ -54,6 +60,75 @@ static void test_hostile_requests_are_refused(void **state)
 	assert_int_equal(world->backend.policies_set, 0);
 	request(world, "GET", "/v1/status", "");
 	assert_int_equal(world->status, 200);
+}
+
+/* More is said than was asked for: one answer that is whole, or a refusal, and the next client is served. */
+static void test_odd_requests_for_streams_and_documents(void **state)
+{
+	static const char *const cases[] = {
+		"GET /v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: 3000\r\n\r\n{",
+		"GET /v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n{",
+		"GET /v1/events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz",
+		"GET /v1/events HTTP/1.0\r\n\r\n",
+		"GET /v1/events?from=0 HTTP/1.1\r\nHost: a\r\n\r\n",
+		"GET /v1/events HTTP/1.1\r\nHost: a\r\n\r\nGET /v1/events HTTP/1.1\r\nHost: a\r\n\r\n",
+		"HEAD /v1/events HTTP/1.1\r\nHost: a\r\n\r\nGET /v1/events HTTP/1.1\r\nHost: a\r\n\r\n",
+		"POST /v1/events HTTP/1.1\r\nHost: a\r\n\r\n",
+		"HEAD /v1/matrix HTTP/1.1\r\nHost: a\r\n\r\n",
+		"GET /v1/matrix HTTP/1.1\r\nHost: a\r\n\r\nGET /v1/matrix HTTP/1.1\r\nHost: a\r\n\r\n",
+		"GET /v1/matrix?force=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{",
+		"PUT /v1/matrix HTTP/1.1\r\nHost: a\r\n\r\n",
+	};
+	struct world *world = *state;
+
+	for (size_t round = 0; round < 30; round++)
+		for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+			_cleanup_close_ int fd = connect_to(world);
+
+			say(world, fd, cases[i], strlen(cases[i]));
+			for (int run = 0; run < 4; run++)
+				assert_true(sd_event_run(world->event, 0) >= 0);
+			api_news(world->api);
+		}
+	hear_nothing(world);
+	request(world, "GET", "/v1/matrix", "");
+	assert_int_equal(world->status, 200);
+}
+
+/* The answer is there when nobody is any more. */
+static void test_who_asks_for_the_matrix_may_hang_up(void **state)
+{
+	struct world *world = *state;
+	const int fd = connect_to(world);
+
+	world->backend.hold = true;
+	begin_request(world, fd, "GET", "/v1/matrix", "");
+	for (int run = 0; run < 10; run++)
+		assert_true(sd_event_run(world->event, 1000) >= 0);
+	assert_int_equal(world->backend.submitted, 1);
+	close_fd(fd);
+	for (int run = 0; run < 10; run++)
+		assert_true(sd_event_run(world->event, 1000) >= 0);
+	world->backend.done(world->backend.token, (struct api_outcome){ .document = fake_matrix() });
+	hear_nothing(world);
+	world->backend.hold = false;
+	request(world, "GET", "/v1/matrix", "");
+	assert_int_equal(world->status, 200);
+}
+
+/* And one that waits when the daemon stops is let go of. */
+static void test_the_matrix_may_be_made_for_an_api_that_has_stopped(void **state)
+{
+	struct world *world = *state;
+	_cleanup_close_ int fd = connect_to(world);
+
+	world->backend.hold = true;
+	begin_request(world, fd, "GET", "/v1/matrix", "");
+	for (int run = 0; run < 10; run++)
+		assert_true(sd_event_run(world->event, 1000) >= 0);
+	api_stop(world->api);
+	world->api = NULL;
+	world->backend.done(world->backend.token, (struct api_outcome){ .document = fake_matrix() });
 }
 
 static void test_a_long_url_is_refused(void **state)
@@ -147,6 +222,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_API(test_hostile_requests_are_refused),
+		WITH_API(test_odd_requests_for_streams_and_documents),
+		WITH_API(test_who_asks_for_the_matrix_may_hang_up),
+		WITH_API(test_the_matrix_may_be_made_for_an_api_that_has_stopped),
 		WITH_API(test_a_long_url_is_refused),
 		WITH_API(test_a_chunked_body_that_never_ends_is_cut_off),
 		WITH_API(test_a_chunked_body_that_is_too_long_is_413),
