@@ -9,8 +9,8 @@
 struct MHD_Response *metrics_response(struct MHD_Connection *connection,
 	const struct snapshot *snapshot, const char **ret_content_type)
 {
-	const enum metrics_format format = metrics_format_choose(MHD_lookup_connection_value(
-		connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT));
+	const enum metrics_format format = metrics_format_choose(
+		MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT));
 	char *text = metrics_text(snapshot, format);
 	struct MHD_Response *response;
 

@@ -47,6 +47,8 @@ static const struct host_metric host_metrics[] = {
 		"What those bursts brought back."),
 	BYTES("net", net_bytes,
 		"Reclaimed memory less what folding itself takes."),
+	GAUGE("break_even_bytes_per_cpu_second", verdict.break_even_bytes,
+		"What a second of CPU time must bring here to be worth it."),
 	BYTES("potential", potential_bytes,
 		"Memory that folding could still bring back, an estimate."),
 	BYTES("exposure", exposure_bytes,
@@ -151,6 +153,20 @@ static void write_state(struct metrics_writer *writer, const struct snapshot *sn
 	metrics_count(writer, &warnings, "", texts_count(snapshot->warnings));
 }
 
+/* Unknown: no sample. */
+static void write_verdict(struct metrics_writer *writer, const struct snapshot *snapshot)
+{
+	static const struct metric verdict = { "pagefold_verdict", METRIC_INFO, NULL,
+		"Whether folding is worth what it costs: worth it, marginal, or costs more than it "
+		"gives." };
+	const char *word = verdict_word_name(snapshot->verdict.word);
+	char label[64];
+
+	(void)snprintf(label, sizeof(label), "verdict=\"%s\"", word ? word : "");
+	if (word)
+		metrics_count(writer, &verdict, label, 1);
+}
+
 static void write_cpu(struct metrics_writer *writer, const struct snapshot *snapshot)
 {
 	static const struct metric cpu = { "pagefold_cpu_seconds", METRIC_COUNTER, "seconds",
@@ -197,6 +213,7 @@ char *metrics_text(const struct snapshot *snapshot, enum metrics_format format)
 	write_state(&writer, snapshot);
 	write_passes(&writer, snapshot);
 	write_cpu(&writer, snapshot);
+	write_verdict(&writer, snapshot);
 	for (size_t i = 0; i < ARRAY_SIZE(host_metrics); i++)
 		write_host_metric(&writer, snapshot, &host_metrics[i]);
 	r = metrics_vms_write(&writer, snapshot, METRICS_VMS_MAX);

@@ -47,6 +47,8 @@ static const struct vm_metric vm_metrics[] = {
 		"What plans said the bursts would bring back of it, all together."),
 	BYTES(delivered_bytes,
 		"What those bursts brought back of it."),
+	ENTRY("net_bytes", METRIC_GAUGE, "bytes", false, verdict.net_bytes,
+		"Reclaimed memory less what folding it takes."),
 	BYTES(exposure_bytes,
 		"Memory that would be needed at once if every fold in it broke."),
 	ENTRY("cow_breaks", METRIC_COUNTER, NULL, false, cow_breaks_estimate,
@@ -86,6 +88,7 @@ static char *labels_make(const struct snapshot_vm *vm, bool with_pid, bool with_
 		metrics_label(out, "mode", policy_mode_name(vm->mode));
 		metrics_label(out, "hook", vm->hook);
 		metrics_label(out, "state", vm_state_name(vm->state));
+		metrics_label(out, "verdict", verdict_word_name(vm->verdict.word));
 	}
 	return fclose(out) == 0 ? steal_pointer(&text) : NULL;
 }

@@ -93,6 +93,32 @@ def test_openmetrics_are_well_formed(daemon):
     assert {re.sub("_(total|info)$", "", name) for name in names(plain)} == set(families)
 
 
+def of_each(text, name, *processes):
+    """The samples of these processes."""
+    found = dict(re.findall(rf'^{name}{{.*pid="(\d+)".*}} (\S+)$', text, re.M))
+    return [float(found[str(process.pid)]) for process in processes]
+
+
+def test_what_is_folded_and_what_breaks_is_counted(ksm_alone):
+    with scene.pair() as (one, two), scene.pagefoldd(one, two) as daemon:
+        scene.wait_folded(daemon, one, two)
+        daemon.wait_passes(1)
+        text = ask(daemon.socket_path)[2]
+        each = of_each(text, "pagefold_vm_reclaimed_bytes", one, two)
+        assert min(each) > 1 << 20
+        host = float(re.search(r"^pagefold_reclaimed_bytes (\S+)$", text, re.M)[1])
+        assert host == sum(each)
+        assert re.search(r'^pagefold_vms{state="folded"} 2$', text, re.M)
+        before = of_each(text, "pagefold_vm_cow_breaks_total", one, two)
+        one.write(500)
+
+        def counted(_status):
+            now = of_each(ask(daemon.socket_path)[2], "pagefold_vm_cow_breaks_total", one, two)
+            return now[0] - before[0] >= 200 and now[1] == before[1]
+
+        daemon.wait_for(counted, 20)
+
+
 # ---- over TCP ----
 
 def test_tcp_has_the_metrics_and_nothing_else(daemon):

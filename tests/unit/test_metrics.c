@@ -105,6 +105,7 @@ static void test_what_was_not_measured_has_no_sample(void **state)
 	assert_null(strstr(text, "allocator"));
 	assert_null(strstr(text, "last_pass"));
 	assert_null(strstr(text, "nan"));
+	assert_null(strstr(text, "verdict"));
 	assert_line(text, "pagefold_passes_total 0");
 	assert_line(text, "pagefold_vms{state=\"observed\"} 1");
 	assert_line(text, "pagefold_vms{state=\"folded\"} 0");
@@ -125,6 +126,7 @@ static void fill(struct snapshot *snapshot)
 	vm->state = VM_FOLDED;
 	vm->mode = MODE_MERGE;
 	vm->hook = "ring";
+	vm->verdict.word = VERDICT_WORTH_IT;
 	vm->reclaimed_bytes = INT64_C(1) << 40;
 	vm->stall_seconds_estimate = 0.25;
 	snapshot->reclaimed_bytes = vm->reclaimed_bytes;
@@ -160,7 +162,7 @@ static void test_text_format_has_every_suffix_in_the_name(void **state)
 	assert_line(text, "pagefold_allocator_resident_bytes 12345678");
 	assert_line(text,
 		"pagefold_vm_info{name=\"web1\",uuid=\"u-1\",group=\"web\",kind=\"vm\","
-		"mode=\"merge\",hook=\"ring\",state=\"folded\"} 1");
+		"mode=\"merge\",hook=\"ring\",state=\"folded\",verdict=\"worth it\"} 1");
 	assert_line(text,
 		"pagefold_vm_reclaimed_bytes{name=\"web1\",uuid=\"u-1\",group=\"web\"} "
 		"1099511627776");
@@ -292,6 +294,7 @@ static char *everything(void)
 	snapshot->vms = calloc(1, sizeof(*snapshot->vms));
 	assert_non_null(snapshot->vms);
 	snapshot->vm_count = 1;
+	snapshot->verdict.word = VERDICT_MARGINAL;
 	text = metrics_text(snapshot, METRICS_TEXT);
 	snapshot_unref(snapshot);
 	assert_non_null(text);
