@@ -10,6 +10,10 @@
 /* A screenful below the table of VMs; --json has them all. */
 #define PAIRS_SHOWN 20
 
+/* It is made once a pass has come to a point where it can be: one that reads a large host within a small
+ * cpu-percent takes many minutes. */
+#define PATIENCE_S 3600L
+
 /* Two names, two pids and two numbers in 80 columns. */
 #define NAME_CHARACTERS 16
 
@@ -104,8 +108,15 @@ static void print_matrix(const json_t *matrix)
 
 enum cli_exit cmd_matrix(const struct cli *cli)
 {
+	const struct client_question question = {
+		.cli = cli,
+		.method = "GET",
+		.path = "/v1/matrix",
+		.timeout_s = PATIENCE_S,
+		.complaints = stderr,
+	};
 	json_t *answer;
-	const enum cli_exit r = client_request(cli, "GET", "/v1/matrix", NULL, &answer);
+	const enum cli_exit r = client_ask(&question, &answer);
 
 	if (r != CLI_DONE)
 		return r;
