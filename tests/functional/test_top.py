@@ -74,7 +74,7 @@ def test_the_screen_of_80_by_24_shows_the_host_and_every_vm(pair, needs_tmux):
         lines = window.wait_for(lambda lines: "observed" in "\n".join(lines[ROW:]))
         assert lines[0].startswith("pagefold top   pass ") and re.search(r" \d+ VMs: .*\b2 observed", lines[0])
         assert lines[1].startswith("Memory     ") and "ksmd: stand-by" in lines[1]
-        assert lines[2].startswith("Reclaimed  0.0 MiB") and lines[3].startswith("Cost       CPU ")
+        assert lines[2].startswith("Reclaimed  0.0M, ") and lines[3].startswith("Cost       CPU ")
         assert lines[5] == HEADINGS
         assert len(ours(lines)) == 2
         assert "q quit" in lines[23]
@@ -170,6 +170,22 @@ def test_hostile_names_do_not_reach_the_terminal(tmp_path, needs_tmux):
         batch = daemon.cli_run("top", "--count", "1")
         assert batch.returncode == DONE and "\nx?[2J?" in batch.stdout
         assert all(character >= " " or character == "\n" for character in batch.stdout)
+
+
+def test_what_breaks_is_shown_as_a_rate(ksm_alone, needs_tmux):
+    def rates(lines):
+        return [float(line.split()[-2]) for line in ours(lines) if line.split()[-2] != "-"]
+
+    with scene.pair() as (one, two), scene.pagefoldd(one, two) as daemon:
+        scene.wait_folded(daemon, one, two)
+        with top(daemon, "--interval", "0.2") as window:
+            # What the first folds cost is past, and nothing is written.
+            window.wait_for(lambda lines: rates(lines) == [0, 0])
+            one.write(500)
+            lines = window.wait_for(lambda lines: any(rates(lines)))
+            assert sorted(rate > 0 for rate in rates(lines)) == [False, True]
+            assert " folded " in ours(lines)[0] and "2 folded" in lines[0]
+            window.wait_for(lambda lines: rates(lines) == [0, 0])
 
 
 # ---- without one ----

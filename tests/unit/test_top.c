@@ -248,6 +248,34 @@ static void test_lines_fit_whatever_is_in_them(void **state)
 	assert_lines_fit(&model, 200);
 }
 
+static void test_sizes_of_the_header_have_a_suffix(void **state)
+{
+	static const struct {
+		int64_t bytes;
+		const char *text;
+	} cases[] = {
+		{ 0, " 0.0M," }, { 52 * MIB + MIB / 2, " 52.5M," }, { 1024 * MIB - 1, " 1.0G," },
+		{ -2048 * MIB, " -2.0G," }, { 1536 * 1024 * MIB, " 1.5T," },
+		{ INT64_MAX, " 8192.0P," },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_model_ struct top_model model = { 0 };
+		_cleanup_free_ char *line = NULL;
+		size_t length = 0;
+		FILE *out = open_memstream(&line, &length);
+		json_t *status = json_pack(
+			"{s{sI}}", "savings", "reclaimed_bytes", (json_int_t)cases[i].bytes);
+
+		assert_non_null(out);
+		assert_true(top_model_update(&model, status));
+		top_header_line(out, &model, 2, 0, 80);
+		assert_int_equal(fclose(out), 0);
+		assert_non_null(strstr(line, cases[i].text));
+	}
+}
+
 static void test_a_document_without_anything_is_shown_too(void **state)
 {
 	_cleanup_model_ struct top_model model = { 0 };
@@ -267,6 +295,7 @@ int main(void)
 		cmocka_unit_test(test_text_fits_its_columns_and_is_harmless),
 		cmocka_unit_test(test_a_locale_that_knows_less_shows_question_marks),
 		cmocka_unit_test(test_lines_fit_whatever_is_in_them),
+		cmocka_unit_test(test_sizes_of_the_header_have_a_suffix),
 		cmocka_unit_test(test_a_document_without_anything_is_shown_too),
 	};
 

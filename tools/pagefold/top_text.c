@@ -236,14 +236,30 @@ static void put_first_line(FILE *out, const struct top_model *model, double now)
 	put_states(out, json_object_get(model->status, "vms"));
 }
 
+/* "23.5G": the header has no room for the megabytes of a large host. */
+static struct output_cell size_cell(const json_t *object, const char *key)
+{
+	static const char suffixes[] = "MGTP";
+	struct output_cell cell = { "-" };
+	double size = mib_of(object, key);
+	size_t suffix = 0;
+
+	if (isnan(size))
+		return cell;
+	for (; fabs(size) >= 1023.95 && suffix < strlen(suffixes) - 1; suffix++)
+		size /= 1024;
+	(void)snprintf(cell.text, sizeof(cell.text), "%.1f%c", size, suffixes[suffix]);
+	return cell;
+}
+
 static void put_memory_line(FILE *out, const json_t *host)
 {
-	const struct output_cell memory = output_mib(json_object_get(host, "memory_bytes"));
-	const struct output_cell available = output_mib(json_object_get(host, "available_bytes"));
+	const struct output_cell memory = size_cell(host, "memory_bytes");
+	const struct output_cell available = size_cell(host, "available_bytes");
 	const struct output_cell driver = output_string(json_object_get(host, "ksm_driver"));
 	const struct output_cell group = output_string(json_object_get(host, "active_group"));
 
-	fprintf(out, "Memory     %s MiB, %s available   ksmd: %s   group: %s", memory.text,
+	fprintf(out, "Memory     %s, %s available   ksmd: %s   group: %s", memory.text,
 		available.text, driver.text, group.text);
 }
 
@@ -254,8 +270,8 @@ static void put_savings_line(FILE *out, const json_t *savings)
 	struct output_cell cells[ARRAY_SIZE(keys)];
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		cells[i] = output_mib(json_object_get(savings, keys[i]));
-	fprintf(out, "Reclaimed  %s MiB, zeros %s, net %s   potential %s   exposure %s",
+		cells[i] = size_cell(savings, keys[i]);
+	fprintf(out, "Reclaimed  %s, zeros %s, net %s   potential %s   exposure %s",
 		cells[0].text, cells[1].text, cells[2].text, cells[3].text, cells[4].text);
 }
 
