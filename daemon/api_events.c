@@ -8,7 +8,8 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 
-/* Whoever waits behind a proxy or for a dead machine notices; a line every quarter of a minute is little. */
+/* Whoever waits behind a proxy or for a dead machine notices; a line every quarter of a minute is
+ * little. */
 #define ALIVE_US (15 * NS_PER_S / NS_PER_US)
 
 /* What is asked of us at a time: some ten lines. */
@@ -18,11 +19,11 @@
 struct api_stream {
 	struct api_events *events;
 	struct MHD_Connection *connection;
-	uint64_t next;          /* the event that it gets next */
-	struct document *line;  /* on its way; NULL: none */
-	size_t sent;            /* of it */
+	uint64_t next;         /* the event that it gets next */
+	struct document *line; /* on its way; NULL: none */
+	size_t sent;           /* of it */
 	sd_event_source *hangup;
-	bool asleep;            /* suspended, since there is nothing to send */
+	bool asleep; /* suspended, since there is nothing to send */
 	bool say_alive, hung_up;
 	struct api_stream *following;
 };
@@ -42,8 +43,8 @@ static void stream_wake(struct api_stream *stream)
 static struct document *line_lost(struct api_stream *stream)
 {
 	const uint64_t number = stream->events->log.first;
-	struct document *line = event_line(json_pack("{ss sI}", "event", "lost", "count",
-						   (json_int_t)(number - stream->next)),
+	struct document *line = event_line(
+		json_pack("{ss sI}", "event", "lost", "count", (json_int_t)(number - stream->next)),
 		number - 1);
 
 	/* Without memory even for that, it is told the next time. */

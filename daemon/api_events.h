@@ -2,9 +2,9 @@
 /*
  * GET /v1/events: what happens, one JSON object a line, for as long as the client stays.
  *
- * While nobody reads, nothing is compared. What is to be sent is held once (event_log.h), and a stream is a
- * place in that list: a client that stalls costs its place, and is closed when it takes nothing for as long
- * as any other client may.
+ * While nobody reads, nothing is compared. What is to be sent is held once (event_log.h), and a
+ * stream is a place in that list: a client that stalls costs its place, and is closed when it takes
+ * nothing for as long as any other client may.
  */
 #ifndef PAGEFOLD_DAEMON_API_EVENTS_H
 #define PAGEFOLD_DAEMON_API_EVENTS_H

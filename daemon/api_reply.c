@@ -29,8 +29,7 @@ struct api_reply api_reply_error(unsigned status, const char *format, ...)
 struct api_reply api_reply_response(
 	unsigned status, const char *content_type, struct MHD_Response *response)
 {
-	if (response &&
-		MHD_add_response_header(response, "Content-Type", content_type) == MHD_YES)
+	if (response && MHD_add_response_header(response, "Content-Type", content_type) == MHD_YES)
 		return (struct api_reply){ .status = status, .response = response };
 	if (response)
 		MHD_destroy_response(response);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A text that is made once and may be on its way to several clients at the same time, however slowly they
- * read: it is held once. Immutable, reference-counted, thread-safe.
+ * A text that is made once and may be on its way to several clients at the same time, however
+ * slowly they read: it is held once. Immutable, reference-counted, thread-safe.
  */
 #ifndef PAGEFOLD_DAEMON_DOCUMENT_H
 #define PAGEFOLD_DAEMON_DOCUMENT_H

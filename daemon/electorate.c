@@ -7,7 +7,8 @@
 
 bool electorate_includes(const struct target *target, const char *group, bool folding_only)
 {
-	if (!target->mapped || target->policy.mode == MODE_OFF || strcmp(target->policy.group, group))
+	if (!target->mapped || target->policy.mode == MODE_OFF ||
+		strcmp(target->policy.group, group))
 		return false;
 	return !folding_only || target_wants_folds(target, group);
 }
@@ -28,8 +29,8 @@ static void owners_fill(struct electorate *electorate)
 	}
 }
 
-int electorate_init(
-	struct electorate *electorate, const struct core *core, const char *group, bool folding_only)
+int electorate_init(struct electorate *electorate, const struct core *core, const char *group,
+	bool folding_only)
 {
 	size_t extents = 0;
 

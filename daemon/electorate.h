@@ -20,8 +20,8 @@ struct electorate {
 bool electorate_includes(const struct target *target, const char *group, bool folding_only);
 
 /* All that are included. Valid until a target is read, mapped or ends. 0 or -ENOMEM. */
-int electorate_init(
-	struct electorate *electorate, const struct core *core, const char *group, bool folding_only);
+int electorate_init(struct electorate *electorate, const struct core *core, const char *group,
+	bool folding_only);
 void electorate_done(struct electorate *electorate);
 
 #endif

@@ -7,7 +7,8 @@
 #include "common/cleanup.h"
 #include "daemon/json_text.h"
 
-/* What a guest at rest breaks and the next burst folds again would be told in every pass otherwise. */
+/* What a guest at rest breaks and the next burst folds again would be told in every pass otherwise.
+ */
 #define RECLAIMED_TOLD_BYTES (INT64_C(1) << 20)
 
 struct telling {
@@ -61,9 +62,9 @@ static json_t *policy_details(const struct snapshot_vm *vm)
 
 static void vm_came(const struct telling *telling, const struct snapshot_vm *vm)
 {
-	tell(telling, vm_event("vm-came", vm, json_pack("{ss ss so}", "kind",
-		vm->is_vm ? "vm" : "process", "state", vm_state_name(vm->state), "reason",
-		json_text(vm->reason))));
+	tell(telling, vm_event("vm-came", vm,
+			      json_pack("{ss ss so}", "kind", vm->is_vm ? "vm" : "process", "state",
+				      vm_state_name(vm->state), "reason", json_text(vm->reason))));
 	tell(telling, vm_event("vm-policy", vm, policy_details(vm)));
 }
 
@@ -73,19 +74,21 @@ static bool policy_is(const struct snapshot_vm *a, const struct snapshot_vm *b)
 	       a->policy_hook == b->policy_hook && a->hugepages == b->hugepages;
 }
 
-static void vm_changed(
-	const struct telling *telling, const struct snapshot_vm *before, const struct snapshot_vm *now)
+static void vm_changed(const struct telling *telling, const struct snapshot_vm *before,
+	const struct snapshot_vm *now)
 {
 	if (!policy_is(before, now))
 		tell(telling, vm_event("vm-policy", now, policy_details(now)));
 	if (before->state != now->state)
-		tell(telling, vm_event("vm-state", now, json_pack("{ss ss so}", "state",
-			vm_state_name(now->state), "was", vm_state_name(before->state), "reason",
-			json_text(now->reason))));
+		tell(telling, vm_event("vm-state", now,
+				      json_pack("{ss ss so}", "state", vm_state_name(now->state),
+					      "was", vm_state_name(before->state), "reason",
+					      json_text(now->reason))));
 }
 
 /* Returns what is told of it now: a small change waits until there is more of it. */
-static int64_t vm_reclaimed(const struct telling *telling, const struct snapshot_vm *vm, int64_t told)
+static int64_t vm_reclaimed(
+	const struct telling *telling, const struct snapshot_vm *vm, int64_t told)
 {
 	const int64_t now = vm->reclaimed_bytes, before = told == NOT_MEASURED ? 0 : told;
 	const int64_t change = now == NOT_MEASURED ? 0 : now - before;
@@ -136,8 +139,8 @@ static bool text_is_among(char *const *texts, const char *text)
 	return false;
 }
 
-static void sentences_step(const struct telling *telling, const char *event, char *const *now,
-	char *const *before)
+static void sentences_step(
+	const struct telling *telling, const char *event, char *const *now, char *const *before)
 {
 	for (; now && *now; now++)
 		if (!text_is_among(before, *now))
@@ -199,7 +202,8 @@ void event_diff_begin(struct event_diff *diff, struct snapshot *snapshot)
 		diff->told_reclaimed[i] = snapshot->vms[i].reclaimed_bytes;
 }
 
-void event_diff_step(struct event_diff *diff, struct snapshot *snapshot, event_fn tell_fn, void *arg)
+void event_diff_step(
+	struct event_diff *diff, struct snapshot *snapshot, event_fn tell_fn, void *arg)
 {
 	const struct telling telling = { tell_fn, arg };
 

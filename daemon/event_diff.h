@@ -10,12 +10,13 @@
 struct event_diff {
 	struct snapshot *last;   /* a reference; NULL: not begun */
 	int64_t *told_reclaimed; /* by VM of last: as of its last event; NULL: no memory for it */
-	/* A reference: the newest of another pass than those before it. Sentences come up in the course of a
-	 * pass, and are whole in the first snapshot that bears a new number. */
+	/* A reference: the newest of another pass than those before it. Sentences come up in the
+	 * course of a pass, and are whole in the first snapshot that bears a new number. */
 	struct snapshot *whole;
 };
 
-/* Takes over the event, an object with "event" and what belongs to it; NULL: no memory for this one. */
+/* Takes over the event, an object with "event" and what belongs to it; NULL: no memory for this
+ * one. */
 typedef void (*event_fn)(void *arg, json_t *event);
 
 /* From here on. Takes its own reference. */

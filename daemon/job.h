@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A request of the main thread's, on its way to the pass thread and back. Lists are kept in order. */
+/* A request of the main thread's, on its way to the pass thread and back. Lists are kept in order.
+ */
 #ifndef PAGEFOLD_DAEMON_JOB_H
 #define PAGEFOLD_DAEMON_JOB_H
 

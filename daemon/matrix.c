@@ -9,7 +9,8 @@
 #include "daemon/electorate.h"
 #include "daemon/groups.h"
 
-static int vm_fill(const struct target *target, const struct twin_owner *owner, struct matrix_vm *vm)
+static int vm_fill(
+	const struct target *target, const struct twin_owner *owner, struct matrix_vm *vm)
 {
 	vm->pid = target_pid(target);
 	memcpy(vm->group, target->policy.group, sizeof(vm->group));
@@ -49,7 +50,8 @@ static int pairs_add(struct matrix *matrix, const struct twin_pairs *pairs, size
 
 			if (common->contents)
 				list[matrix->pair_count++] = (struct matrix_pair){
-					.vms = { (uint32_t)(first_vm + i), (uint32_t)(first_vm + j) },
+					.vms = { (uint32_t)(first_vm + i),
+						(uint32_t)(first_vm + j) },
 					.common = *common,
 				};
 		}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who shares with whom: what the VMs of each trust group hold in common, exact over the fingerprints as
- * they were last read. What VMs of different groups have in common is not looked at: they never share.
+ * Who shares with whom: what the VMs of each trust group hold in common, exact over the
+ * fingerprints as they were last read. What VMs of different groups have in common is not looked
+ * at: they never share.
  */
 #ifndef PAGEFOLD_DAEMON_MATRIX_H
 #define PAGEFOLD_DAEMON_MATRIX_H
@@ -14,8 +15,8 @@
 #include "daemon/document.h"
 #include "hashing/twin_index.h"
 
-/* Those that save most, of all groups together: 256 VMs that all share with each other have so many. As
- * JSON they are 6 MiB. */
+/* Those that save most, of all groups together: 256 VMs that all share with each other have so
+ * many. As JSON they are 6 MiB. */
 #define MATRIX_PAIRS_MOST 32768u
 
 struct matrix_vm {
@@ -40,9 +41,9 @@ struct matrix {
 };
 
 /*
- * Between two steps of a pass: looks at the prints and changes nothing. It takes as long as a count of
- * twins: half a second for 200 VMs of 256 MiB, twice that where each content has other holders. 0, -ENOMEM, or
- * -E2BIG where a group has more VMs than TWIN_PAIRS_OWNERS_MOST.
+ * Between two steps of a pass: looks at the prints and changes nothing. It takes as long as a count
+ * of twins: half a second for 200 VMs of 256 MiB, twice that where each content has other holders.
+ * 0, -ENOMEM, or -E2BIG where a group has more VMs than TWIN_PAIRS_OWNERS_MOST.
  */
 int matrix_make(const struct core *core, struct matrix *ret);
 void matrix_done(struct matrix *matrix);

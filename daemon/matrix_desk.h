@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where the matrix is asked for. It takes a count of everything, so it is made when somebody asks, and a
- * made one is handed out again for so long that making them takes at most a hundredth of a core, however
- * many ask how often.
+ * Where the matrix is asked for. It takes a count of everything, so it is made when somebody asks,
+ * and a made one is handed out again for so long that making them takes at most a hundredth of a
+ * core, however many ask how often.
  */
 #ifndef PAGEFOLD_DAEMON_MATRIX_DESK_H
 #define PAGEFOLD_DAEMON_MATRIX_DESK_H
@@ -14,7 +14,7 @@
 #include "daemon/core.h"
 
 struct matrix_desk {
-	pthread_mutex_t lock; /* for all below */
+	pthread_mutex_t lock;    /* for all below */
 	struct document *newest; /* NULL: none yet */
 	uint64_t fresh_until_ns;
 };

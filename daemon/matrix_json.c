@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Written piece by piece: as one tree of JSON values, which is ten times larger than its text, a large
- * matrix would take tens of megabytes.
+ * Written piece by piece: as one tree of JSON values, which is ten times larger than its text, a
+ * large matrix would take tens of megabytes.
  */
 #include "daemon/matrix.h"
 
@@ -31,6 +31,9 @@ static json_t *count_json(const struct matrix_vm *vm, uint64_t value)
 {
 	return vm->sums.pages ? json_integer((json_int_t)value) : json_null();
 }
+
+/* From here on a line is a key and its value. */
+// clang-format off
 
 static json_t *vm_json(const struct matrix_vm *vm)
 {
@@ -65,13 +68,15 @@ static json_t *pair_json(const struct matrix *matrix, const struct matrix_pair *
 		"cross_bytes", (json_int_t)common->cross_bytes[0], (json_int_t)common->cross_bytes[1]);
 }
 
+// clang-format on
+
 static bool write_head(FILE *stream, const struct matrix *matrix)
 {
 	json_t *made_at = json_time(&matrix->made_at);
 	const char *time = json_string_value(made_at);
 	const bool written = fprintf(stream, "{\"schema\":1,\"pass\":%llu,\"made_at\":",
 				     (unsigned long long)matrix->pass_number) > 0 &&
-		(time ? fprintf(stream, "\"%s\"", time) : fputs("null", stream)) >= 0;
+			     (time ? fprintf(stream, "\"%s\"", time) : fputs("null", stream)) >= 0;
 
 	json_decref(made_at);
 	return written;

@@ -8,9 +8,10 @@
 
 #define PAGE_BYTES UINT64_C(4096)
 
-/* Guests choose what they hold, and so how many different sets there are. This much is held of them. */
-#define TABLE_SLOTS    4096u
-#define SETS_MOST      (TABLE_SLOTS / 2) /* half full: a search ends after a step or two */
+/* Guests choose what they hold, and so how many different sets there are. This much is held of
+ * them. */
+#define TABLE_SLOTS     4096u
+#define SETS_MOST       (TABLE_SLOTS / 2) /* half full: a search ends after a step or two */
 #define SETS_BYTES_MOST ((size_t)4 << 20)
 
 /* The contents that exactly these owners hold. */
@@ -78,8 +79,8 @@ void twin_pairs_hold(struct twin_pairs *pairs, size_t owner, uint64_t copies)
 
 /* ---- sets into pairs ---- */
 
-/* What a holder owes to one of the others, for one content. is_first: it is the first holder; to_first: the
- * other is the first of its others. */
+/* What a holder owes to one of the others, for one content. is_first: it is the first holder;
+ * to_first: the other is the first of its others. */
 static uint64_t cross_share(size_t holders, bool is_first, bool to_first)
 {
 	const uint64_t cross_bytes = (holders - 1) * PAGE_BYTES;
@@ -93,8 +94,10 @@ static void deal_out(struct twin_pairs *pairs, const uint32_t *owners, const uin
 {
 	/* [is_first][to_first], of all these contents */
 	const uint64_t shares[2][2] = {
-		{ contents * cross_share(count, false, false), contents * cross_share(count, false, true) },
-		{ contents * cross_share(count, true, false), contents * cross_share(count, true, true) },
+		{ contents * cross_share(count, false, false),
+			contents * cross_share(count, false, true) },
+		{ contents * cross_share(count, true, false),
+			contents * cross_share(count, true, true) },
 	};
 
 	for (size_t j = 1; j < count; j++)
@@ -173,7 +176,8 @@ static struct twin_set *set_new(const struct twin_pairs *pairs, uint64_t hash)
 static struct twin_set *set_find(struct twin_pairs *pairs)
 {
 	const size_t count = pairs->holder_count;
-	const size_t bytes = sizeof(struct twin_set) + count * (sizeof(uint32_t) + sizeof(uint64_t));
+	const size_t bytes =
+		sizeof(struct twin_set) + count * (sizeof(uint32_t) + sizeof(uint64_t));
 	const uint64_t hash = holders_hash(pairs);
 	struct twin_set **slot = table_slot(pairs, hash);
 

@@ -2,10 +2,10 @@
 /*
  * Who has how much in common with whom: what a count of twins finds, told apart by pairs of owners.
  *
- * A content that k owners hold belongs to k * (k - 1) / 2 pairs, and what is common to two of many equal
- * VMs is mostly common to all. So contents are first added up by the set of owners that hold them, and each
- * set is dealt out to its pairs once. Sets are kept in a table of bounded size, which is emptied into the
- * pairs whenever it is full.
+ * A content that k owners hold belongs to k * (k - 1) / 2 pairs, and what is common to two of many
+ * equal VMs is mostly common to all. So contents are first added up by the set of owners that hold
+ * them, and each set is dealt out to its pairs once. Sets are kept in a table of bounded size,
+ * which is emptied into the pairs whenever it is full.
  */
 #ifndef PAGEFOLD_HASHING_TWIN_PAIRS_H
 #define PAGEFOLD_HASHING_TWIN_PAIRS_H
@@ -19,11 +19,13 @@
 /* Two owners, the first of them before the second in the array that was counted. */
 struct twin_pair {
 	uint64_t contents; /* that both hold, however often */
-	uint64_t pages[2]; /* of the first, whose content the second holds as well; and the other way round */
+	uint64_t pages[2]; /* of the first, whose content the second holds as well; and the other
+			      way round */
 	/*
-	 * Of the first's cross_bytes, what it owes to the second; and the other way round. An owner's share in
-	 * one content is split evenly among the other holders, what does not divide goes to the first of them.
-	 * So what all pairs of an owner have here adds up to its cross_bytes.
+	 * Of the first's cross_bytes, what it owes to the second; and the other way round. An
+	 * owner's share in one content is split evenly among the other holders, what does not
+	 * divide goes to the first of them. So what all pairs of an owner have here adds up to its
+	 * cross_bytes.
 	 */
 	uint64_t cross_bytes[2];
 };

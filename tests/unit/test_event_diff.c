@@ -205,8 +205,10 @@ static void test_sentences_are_compared_at_the_end_of_passes_only(void **state)
 	snapshot->blocked_by = sentences("stop", NULL);
 	step(&diff, snapshot);
 	assert_string_equal(events_of(told), "pass blocked warning warning-over");
-	assert_string_equal(json_string_value(json_object_get(json_array_get(told, 2), "text")), "three");
-	assert_string_equal(json_string_value(json_object_get(json_array_get(told, 3), "text")), "one");
+	assert_string_equal(
+		json_string_value(json_object_get(json_array_get(told, 2), "text")), "three");
+	assert_string_equal(
+		json_string_value(json_object_get(json_array_get(told, 3), "text")), "one");
 	step(&diff, made(3, 0));
 	assert_string_equal(events_of(told), "pass unblocked warning-over warning-over");
 }
@@ -266,8 +268,8 @@ static void test_log_is_bounded_in_bytes_too(void **state)
 	text[EVENT_LOG_BYTES] = '\0';
 	event_log_init(log);
 	for (unsigned i = 0; i < 40; i++)
-		event_log_add(log, json_pack("{ss so}", "event", "test", "text",
-					   json_stringn(text, 100000)));
+		event_log_add(log,
+			json_pack("{ss so}", "event", "test", "text", json_stringn(text, 100000)));
 	assert_true(log->bytes <= EVENT_LOG_BYTES && log->next - log->first == 10);
 	event_log_add(log, json_pack("{ss ss}", "event", "too long", "text", text));
 	assert_int_equal(log->bytes, 0);

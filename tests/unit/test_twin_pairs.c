@@ -24,7 +24,8 @@ static void fill_at_random(struct fleet *fleet, struct twin_owner *owner, uint64
 }
 
 /* Both hold it: how that counts for a pair, from the definition. */
-static void pair_expect(struct twin_pair *pair, const uint64_t *copies, size_t owners, size_t i, size_t j)
+static void pair_expect(
+	struct twin_pair *pair, const uint64_t *copies, size_t owners, size_t i, size_t j)
 {
 	uint64_t holders = 0, before_i = 0, before_j = 0, own_i, own_j;
 
@@ -39,12 +40,13 @@ static void pair_expect(struct twin_pair *pair, const uint64_t *copies, size_t o
 	pair->pages[0] += copies[i];
 	pair->pages[1] += copies[j];
 	/* j is the first other holder that i has, if nobody but i comes before it. */
-	pair->cross_bytes[0] += own_i / (holders - 1) +
-				(before_i || before_j ? 0 : own_i % (holders - 1));
+	pair->cross_bytes[0] +=
+		own_i / (holders - 1) + (before_i || before_j ? 0 : own_i % (holders - 1));
 	pair->cross_bytes[1] += own_j / (holders - 1) + (before_i ? 0 : own_j % (holders - 1));
 }
 
-static struct twin_pair *pairs_expected(const struct fleet *fleet, const struct reference *reference)
+static struct twin_pair *pairs_expected(
+	const struct fleet *fleet, const struct reference *reference)
 {
 	const size_t owners = fleet->owner_count;
 	struct twin_pair *expected = fleet_allocate(owners * owners, sizeof(*expected));
@@ -53,14 +55,16 @@ static struct twin_pair *pairs_expected(const struct fleet *fleet, const struct 
 		uint64_t copies[FLEET_OWNERS_MAX] = { 0 };
 
 		for (last = first; last < reference->page_count; last++) {
-			if (reference->pages[last].fingerprint != reference->pages[first].fingerprint)
+			if (reference->pages[last].fingerprint !=
+				reference->pages[first].fingerprint)
 				break;
 			copies[reference->pages[last].owner]++;
 		}
 		for (size_t i = 0; i < owners; i++)
 			for (size_t j = i + 1; j < owners; j++)
 				if (copies[i] && copies[j])
-					pair_expect(&expected[i * owners + j], copies, owners, i, j);
+					pair_expect(
+						&expected[i * owners + j], copies, owners, i, j);
 	}
 	return expected;
 }
@@ -112,7 +116,8 @@ static void assert_pairs_as_reference(struct fleet *fleet, bool known_twins_only
 		for (size_t j = 0; j < owners; j++) {
 			assert_sums_equal(&fleet->owners[j].ret_sums, &reference.owners[j]);
 			for (size_t k = 0; k < j; k++)
-				assert_pair(twin_pairs_get(&pairs, k, j), &expected[k * owners + j]);
+				assert_pair(
+					twin_pairs_get(&pairs, k, j), &expected[k * owners + j]);
 			pages += fleet->owners[j].extent_count * EXTENT_PAGES;
 		}
 		assert_rows_add_up(fleet, &pairs);
@@ -132,13 +137,15 @@ static void test_random_memory_is_paired_as_by_the_definition(void **state)
 		const uint64_t owners = 1 + fleet_random(&fleet) % 7;
 
 		for (size_t i = 0; i < owners; i++)
-			fill_at_random(&fleet, fleet_add_owner(&fleet, 1 + fleet_random(&fleet) % 3),
+			fill_at_random(&fleet,
+				fleet_add_owner(&fleet, 1 + fleet_random(&fleet) % 3),
 				pools[seed % 3]);
 		assert_pairs_as_reference(&fleet, seed % 2);
 	}
 }
 
-/* Nearly every content is held by a set of owners of its own: the table is emptied over and over. */
+/* Nearly every content is held by a set of owners of its own: the table is emptied over and over.
+ */
 static void test_more_sets_of_owners_than_the_table_holds(void **state)
 {
 	_cleanup_(fleet_done) struct fleet fleet = { .seed = 77 };

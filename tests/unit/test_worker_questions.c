@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What is asked of the pass thread and changes nothing; and that the main thread hears of its snapshots. */
+/* What is asked of the pass thread and changes nothing; and that the main thread hears of its
+ * snapshots. */
 #include "daemon/worker.h"
 
 #include "tests/unit/worker_world.h"

@@ -154,7 +154,8 @@ static inline void take_answer(void *token, struct api_outcome outcome)
 	free(outcome.message);
 }
 
-static inline void submit(const struct world *world, enum api_command command, struct answer *answer)
+static inline void submit(
+	const struct world *world, enum api_command command, struct answer *answer)
 {
 	const struct api_request request = { .command = command, .pid = 1 };
 

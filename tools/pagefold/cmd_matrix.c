@@ -10,8 +10,8 @@
 /* A screenful below the table of VMs; --json has them all. */
 #define PAIRS_SHOWN 20
 
-/* It is made once a pass has come to a point where it can be: one that reads a large host within a small
- * cpu-percent takes many minutes. */
+/* It is made once a pass has come to a point where it can be: one that reads a large host within a
+ * small cpu-percent takes many minutes. */
 #define PATIENCE_S 3600L
 
 /* Two names, two pids and two numbers in 80 columns. */
@@ -64,6 +64,7 @@ static json_t *pair_row(const json_t *pair)
 	const json_int_t cross_bytes = json_integer_value(of_pair(pair, "cross_bytes", 0)) +
 				       json_integer_value(of_pair(pair, "cross_bytes", 1));
 
+	// clang-format off
 	return json_pack("{sO* sO* sO* sO* sO* sI}",
 		"name", of_pair(pair, "names", 0),
 		"pid", of_pair(pair, "pids", 0),
@@ -71,6 +72,7 @@ static json_t *pair_row(const json_t *pair)
 		"with_pid", of_pair(pair, "pids", 1),
 		"common_bytes", json_object_get(pair, "common_bytes"),
 		"cross_bytes", cross_bytes);
+	// clang-format on
 }
 
 static void print_pairs(const json_t *matrix)
