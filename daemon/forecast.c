@@ -43,8 +43,10 @@ void forecast_judge(struct core *core)
 		if (!forecast->open)
 			continue;
 		forecast->open = false;
-		if (!target->mapped)
+		if (!target->mapped) {
+			core->forecast.expected_bytes -= forecast->expected_bytes;
 			continue;
+		}
 		/* Whoever was folded before shares more frames now: that came by the burst, too. */
 		delivered += gained;
 		any = true;

@@ -39,6 +39,7 @@ static inline void made_core_done(struct core *core)
 {
 	registry_done(&core->registry);
 	plan_done(&core->plan);
+	restraint_done(&core->restraint);
 	sentences_clear(&core->blocked_by);
 	sentences_clear(&core->warnings);
 	free(core->driver.reason);

@@ -115,6 +115,53 @@ static void test_publish_ineligible(void **state)
 	assert_first(VM_INELIGIBLE, ram_verdict_text(RAM_HUGETLB));
 }
 
+static void test_publish_held_back_says_what_it_waits_for(void **state)
+{
+	struct target *target = add(1);
+
+	(void)state;
+	core.restraint.reason = strdup("fold-when = pressure: 63 % of memory is available");
+	assert_first(VM_WAITING, "63 % of memory");
+	mark(target);
+	assert_first(VM_FOLDED, "63 % of memory");
+	core.paused = true; /* the operator's word goes first */
+	assert_first(VM_FOLDED, "paused by the operator");
+	core.paused = false;
+}
+
+/* With the zero pages they are all that came back; where one VM's are not known, the host's are not. */
+static void test_publish_twins_within_and_across_add_up(void **state)
+{
+	struct target *one = add(1), *two = add(2);
+	struct snapshot *snapshot;
+
+	(void)state;
+	mark(one);
+	mark(two);
+	one->reclaimed_bytes = 9 * 4096;
+	one->reclaimed_zero_bytes = 2 * 4096;
+	one->reclaimed_self_bytes = 4 * 4096;
+	two->reclaimed_bytes = 5 * 4096;
+	one->exposure_bytes = 9 * 4096;
+	two->exposure_bytes = 6 * 4096;
+	snapshot = publish_snapshot(&core);
+	assert_int_equal(snapshot->vms[0].reclaimed_cross_bytes, 3 * 4096);
+	assert_int_equal(snapshot->vms[1].reclaimed_cross_bytes, 5 * 4096);
+	assert_int_equal(snapshot->reclaimed_self_bytes, 4 * 4096);
+	assert_int_equal(snapshot->reclaimed_cross_bytes, 8 * 4096);
+	assert_int_equal(snapshot->exposure_bytes, 15 * 4096);
+	assert_int_equal(snapshot->predicted_bytes, NOT_MEASURED);
+	(void)snapshot_unref(snapshot);
+
+	two->reclaimed_self_bytes = NOT_MEASURED;
+	snapshot = publish_snapshot(&core);
+	assert_int_equal(snapshot->vms[0].reclaimed_self_bytes, 4 * 4096);
+	assert_int_equal(snapshot->vms[1].reclaimed_cross_bytes, NOT_MEASURED);
+	assert_int_equal(snapshot->reclaimed_self_bytes, NOT_MEASURED);
+	assert_int_equal(snapshot->reclaimed_cross_bytes, NOT_MEASURED);
+	(void)snapshot_unref(snapshot);
+}
+
 static void test_publish_partly_ineligible_says_so(void **state)
 {
 	struct target *target = add(1);
@@ -295,6 +342,8 @@ int main(void)
 		PUBLISH_TEST(test_publish_released),
 		PUBLISH_TEST(test_publish_ineligible),
 		PUBLISH_TEST(test_publish_partly_ineligible_says_so),
+		PUBLISH_TEST(test_publish_held_back_says_what_it_waits_for),
+		PUBLISH_TEST(test_publish_twins_within_and_across_add_up),
 		PUBLISH_TEST(test_publish_waiting_says_for_what),
 		PUBLISH_TEST(test_publish_blocked_says_by_whom),
 		PUBLISH_TEST(test_publish_blocked_without_room_for_marks),

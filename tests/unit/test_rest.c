@@ -142,6 +142,20 @@ static void test_rest_goes_on_until_there_is_something_to_count_or_to_plan(void 
 	assert_false(rest_goes_on(&world->core));
 }
 
+static void test_rest_is_over_when_what_was_held_back_may_be_folded(void **state)
+{
+	struct world *world = *state;
+
+	world->core.config.fold_when = FOLD_PRESSURE;
+	fake_root_write(&world->fake, "/proc/meminfo",
+		"MemTotal: 1000000 kB\nMemAvailable: 500000 kB\nAnonPages: 4 kB\n");
+	(void)restraint_look(&world->core);
+	assert_true(rest_is_allowed(&world->core));
+	fake_root_write(&world->fake, "/proc/meminfo",
+		"MemTotal: 1000000 kB\nMemAvailable: 50000 kB\nAnonPages: 4 kB\n");
+	assert_false(rest_is_allowed(&world->core));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -160,6 +174,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			test_rest_goes_on_until_there_is_something_to_count_or_to_plan, setup,
 			teardown),
+		cmocka_unit_test_setup_teardown(
+			test_rest_is_over_when_what_was_held_back_may_be_folded, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("rest", tests, NULL, NULL);

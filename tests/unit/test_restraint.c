@@ -190,7 +190,6 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	restraint_done(&core.restraint);
 	made_core_done(&core);
 	fake_root_done(&fake);
 	return 0;
