@@ -35,6 +35,13 @@ def test_nothing_in_the_unit_brings_a_seccomp_filter():
     assert not WITH_A_FILTER & set(settings())
 
 
+def test_the_unit_leaves_no_network_but_loopback():
+    """metrics-listen needs the host's own; nothing else is for the daemon."""
+    unit = settings()
+    assert (unit["IPAddressDeny"], unit["IPAddressAllow"]) == (["any"], ["localhost"])
+    assert not [name for name in unit["CapabilityBoundingSet"] if name.startswith("CAP_NET_")]
+
+
 def test_systemd_understands_the_unit(tmp_path):
     if not shutil.which("systemd-analyze"):
         pytest.skip("no systemd-analyze here")

@@ -6,11 +6,13 @@
 """
 
 import contextlib
+import http.server
 import json
 import re
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.parse
 import urllib.request
@@ -121,9 +123,6 @@ class Prometheus:
 @contextlib.contextmanager
 def exporter(text):
     """ADDRESS:PORT of something that has this to say, {count} being how often it was asked."""
-    import http.server
-    import threading
-
     class Handler(http.server.BaseHTTPRequestHandler):
         count = 0
 
