@@ -7,8 +7,8 @@
 
 #include "daemon/snapshot.h"
 
-/* In the format that the request's Accept header asks for; *ret_content_type is static. The response is the
- * caller's; NULL: no memory. */
+/* In the format that the request's Accept header asks for; *ret_content_type is static. The response
+ * is the caller's; NULL: no memory. */
 struct MHD_Response *metrics_response(struct MHD_Connection *connection,
 	const struct snapshot *snapshot, const char **ret_content_type);
 

@@ -109,10 +109,11 @@ static int compare_texts(const void *left, const void *right)
 
 static int labels_add_pid(struct labels *labels)
 {
-	char *text = labels->has_pid ? NULL : labels_make(labels->vm, true, false);
+	char *text;
 
 	if (labels->has_pid)
 		return 0;
+	text = labels_make(labels->vm, true, false);
 	if (!text)
 		return -ENOMEM;
 	free(labels->text);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The metrics: in both formats, over both sockets, and as a real Prometheus and the shipped rules see them."""
+"""The metrics: in both formats, over both sockets, and as a real Prometheus sees them."""
 
 import contextlib
 import os

@@ -72,7 +72,7 @@ def resident(lines):
 def test_the_screen_of_80_by_24_shows_the_host_and_every_vm(pair, needs_tmux):
     with observed(*pair) as daemon, top(daemon, "--interval", "0.2") as window:
         lines = window.wait_for(lambda lines: "observed" in "\n".join(lines[ROW:]))
-        assert lines[0].startswith("pagefold top   pass ") and re.search(r" \d+ VMs: .*\b2 observed", lines[0])
+        assert re.match(r"pagefold top   pass \d+, \d s ago   \d+ VMs: .*\b2 observed", lines[0])
         assert lines[1].startswith("Memory     ") and "ksmd: stand-by" in lines[1]
         assert lines[2].startswith("Reclaimed  0.0M, ") and lines[3].startswith("Cost       CPU ")
         assert lines[5] == HEADINGS

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* An Accept header, an address to listen on and a name, each up to a line end; the name has the rest. */
+/* An Accept header, an address to listen on and a name, each up to a line end; the name has the
+ * rest. */
 #include "common/utf8.h"
 #include "daemon/listen_address.h"
 #include "daemon/metrics_format.h"

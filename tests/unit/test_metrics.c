@@ -160,12 +160,10 @@ static void test_text_format_has_every_suffix_in_the_name(void **state)
 	assert_line(text, "pagefold_cpu_seconds_total{part=\"ksmd\"} 12.5");
 	assert_line(text, "pagefold_last_pass_timestamp_seconds 1767225599");
 	assert_line(text, "pagefold_allocator_resident_bytes 12345678");
-	assert_line(text,
-		"pagefold_vm_info{name=\"web1\",uuid=\"u-1\",group=\"web\",kind=\"vm\","
-		"mode=\"merge\",hook=\"ring\",state=\"folded\",verdict=\"worth it\"} 1");
-	assert_line(text,
-		"pagefold_vm_reclaimed_bytes{name=\"web1\",uuid=\"u-1\",group=\"web\"} "
-		"1099511627776");
+	assert_line(text, "pagefold_vm_info{name=\"web1\",uuid=\"u-1\",group=\"web\",kind=\"vm\","
+			  "mode=\"merge\",hook=\"ring\",state=\"folded\",verdict=\"worth it\"} 1");
+	assert_line(text, "pagefold_vm_reclaimed_bytes{name=\"web1\",uuid=\"u-1\",group=\"web\"} "
+			  "1099511627776");
 	assert_line(text,
 		"pagefold_vm_stall_seconds_total{name=\"web1\",uuid=\"u-1\",group=\"web\"} 0.25");
 	assert_null(strstr(text, "# UNIT"));
@@ -204,7 +202,8 @@ static void test_hostile_names_stay_inside_their_quotes(void **state)
 		{ "c1 \xc2\x9b", "name=\"c1 \xEF\xBF\xBD\"" },
 		{ "cut \xe2\x82", "name=\"cut \xEF\xBF\xBD\xEF\xBF\xBD\"" },
 		{ "\r\t\x7f", "name=\"\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\"" },
-		{ "gr\xc3\xbc\xc3\x9f \xf0\x9f\x90\xa7", "name=\"gr\xc3\xbc\xc3\x9f \xf0\x9f\x90\xa7\"" },
+		{ "gr\xc3\xbc\xc3\x9f \xf0\x9f\x90\xa7",
+			"name=\"gr\xc3\xbc\xc3\x9f \xf0\x9f\x90\xa7\"" },
 		{ "", "name=\"\"" },
 	};
 
@@ -216,7 +215,8 @@ static void test_hostile_names_stay_inside_their_quotes(void **state)
 		name_vm(&snapshot->vms[0], cases[i].name, "u-1");
 		snapshot->vms[0].ram_bytes = 1;
 		text = metrics_text(snapshot, METRICS_TEXT);
-		assert_true(asprintf(&line, "pagefold_vm_ram_bytes{%s,uuid=\"u-1\",group=\"default\"} 1",
+		assert_true(asprintf(&line,
+				    "pagefold_vm_ram_bytes{%s,uuid=\"u-1\",group=\"default\"} 1",
 				    cases[i].label) > 0);
 		assert_line(text, line);
 	}
@@ -236,10 +236,10 @@ static void test_those_that_are_called_the_same_are_told_apart(void **state)
 	for (size_t i = 0; i < snapshot->vm_count; i++)
 		snapshot->vms[i].ram_bytes = (int64_t)i;
 	text = metrics_text(snapshot, METRICS_TEXT);
-	assert_line(text,
-		"pagefold_vm_ram_bytes{name=\"clone\",uuid=\"u-1\",group=\"default\",pid=\"100\"} 0");
-	assert_line(text,
-		"pagefold_vm_ram_bytes{name=\"clone\",uuid=\"u-1\",group=\"default\",pid=\"101\"} 1");
+	assert_line(text, "pagefold_vm_ram_bytes{name=\"clone\",uuid=\"u-1\",group=\"default\",pid="
+			  "\"100\"} 0");
+	assert_line(text, "pagefold_vm_ram_bytes{name=\"clone\",uuid=\"u-1\",group=\"default\",pid="
+			  "\"101\"} 1");
 	assert_line(text, "pagefold_vm_ram_bytes{name=\"clone\",uuid=\"u-2\",group=\"default\"} 2");
 	assert_line(text, "pagefold_vm_ram_bytes{name=\"java\",group=\"default\",pid=\"103\"} 3");
 	assert_line(text, "pagefold_vm_ram_bytes{name=\"java\",group=\"default\",pid=\"104\"} 4");

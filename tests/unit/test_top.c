@@ -31,8 +31,8 @@ static json_t *number(int64_t value)
 
 static json_t *make_vm(const char *name, int pid, int64_t reclaimed, int64_t breaks, double cpu)
 {
-	json_t *vm = json_pack("{ss sn si ss ss so so sf}", "name", name, "uuid", "pid", pid, "group",
-		"web", "state", "folded", "reclaimed_bytes", number(reclaimed),
+	json_t *vm = json_pack("{ss sn si ss ss so so sf}", "name", name, "uuid", "pid", pid,
+		"group", "web", "state", "folded", "reclaimed_bytes", number(reclaimed),
 		"cow_breaks_estimate", number(breaks), "cpu_seconds", cpu);
 
 	assert_non_null(vm);
@@ -49,10 +49,11 @@ static json_t *make_status(const char *finished_at, ...)
 	while ((vm = va_arg(list, json_t *)))
 		assert_int_equal(json_array_append_new(vms, vm), 0);
 	va_end(list);
-	status = json_pack("{s{si ss?} s{sb sn s[] s[]} s{} s{sf sf sf sf si} so}", "pass", "number", 7,
-		"finished_at", finished_at, "host", "paused", 0, "memory_bytes", "blocked_by",
-		"warnings", "savings", "cost", "scan_cpu_seconds", 1.0, "ksmd_cpu_seconds", 2.0,
-		"ring_cpu_seconds", 0.0, "helper_cpu_seconds", 0.0, "cow_breaks", 100, "vms", vms);
+	status = json_pack("{s{si ss?} s{sb sn s[] s[]} s{} s{sf sf sf sf si} so}", "pass",
+		"number", 7, "finished_at", finished_at, "host", "paused", 0, "memory_bytes",
+		"blocked_by", "warnings", "savings", "cost", "scan_cpu_seconds", 1.0,
+		"ksmd_cpu_seconds", 2.0, "ring_cpu_seconds", 0.0, "helper_cpu_seconds", 0.0,
+		"cow_breaks", 100, "vms", vms);
 	assert_non_null(status);
 	return status;
 }
@@ -100,10 +101,10 @@ static void test_no_rate_is_made_up(void **state)
 	_cleanup_model_ struct top_model model = { 0 };
 
 	(void)state;
-	assert_true(top_model_update(&model,
-		make_status("2026-11-21T10:00:00.000Z", make_vm("same pid", 1, 0, 10, 2.0),
-			make_vm("began anew", 2, 0, 10, 2.0), make_vm("not measured", 3, 0, -1, 2.0),
-			NULL)));
+	assert_true(top_model_update(
+		&model, make_status("2026-11-21T10:00:00.000Z", make_vm("same pid", 1, 0, 10, 2.0),
+				make_vm("began anew", 2, 0, 10, 2.0),
+				make_vm("not measured", 3, 0, -1, 2.0), NULL)));
 	assert_true(top_model_update(&model,
 		make_status("2026-11-21T10:00:01.000Z", make_vm("another", 1, 0, 20, 3.0),
 			make_vm("began anew", 2, 0, 5, 1.0), make_vm("not measured", 3, 0, 5, 3.0),
@@ -111,10 +112,11 @@ static void test_no_rate_is_made_up(void **state)
 	for (size_t i = 0; i < model.row_count; i++)
 		assert_true(isnan(model.rows[i].breaks_per_second));
 	/* A time that goes back, and a daemon that has had no pass. */
-	assert_true(top_model_update(
-		&model, make_status("2026-11-21T09:00:00.000Z", make_vm("another", 1, 0, 30, 4.0), NULL)));
+	assert_true(top_model_update(&model,
+		make_status("2026-11-21T09:00:00.000Z", make_vm("another", 1, 0, 30, 4.0), NULL)));
 	assert_true(isnan(model.rows[0].breaks_per_second));
-	assert_true(top_model_update(&model, make_status(NULL, make_vm("another", 1, 0, 40, 5.0), NULL)));
+	assert_true(top_model_update(
+		&model, make_status(NULL, make_vm("another", 1, 0, 40, 5.0), NULL)));
 	assert_true(isnan(model.rows[0].breaks_per_second));
 	assert_true(isnan(top_status_time(model.status)));
 }
@@ -124,10 +126,10 @@ static void test_rows_are_in_the_order_that_was_chosen(void **state)
 	_cleanup_model_ struct top_model model = { 0 };
 
 	(void)state;
-	assert_true(top_model_update(&model,
-		make_status("2026-11-21T10:00:00.000Z", make_vm("b", 1, 30, 0, 0),
-			make_vm("d", 2, -1, 0, 0), make_vm("a", 3, 10, 0, 0), make_vm("c", 4, 30, 0, 0),
-			NULL)));
+	assert_true(top_model_update(
+		&model, make_status("2026-11-21T10:00:00.000Z", make_vm("b", 1, 30, 0, 0),
+				make_vm("d", 2, -1, 0, 0), make_vm("a", 3, 10, 0, 0),
+				make_vm("c", 4, 30, 0, 0), NULL)));
 	assert_order(&model, "abcd");
 	top_model_sort(&model, TOP_NAME, true);
 	assert_order(&model, "dcba");
@@ -168,12 +170,17 @@ static void test_text_fits_its_columns_and_is_harmless(void **state)
 		{ "0123456789", false, "01234567" },
 		{ "\x1b[2Jx\r\n", false, "?[2Jx?? " },
 		{ "\xff\xfe", false, "??      " },
-		{ "\xc2\x9b" "31m", false, "?31m    " },
+		{ "\xc2\x9b"
+		  "31m",
+			false, "?31m    " },
 		{ "a\xe2\x80\xaeg", false, "a?g     " },
 		{ "gr\xc3\xbc\xc3\x9f", true, "    gr\xc3\xbc\xc3\x9f" },
 		/* Two columns each; the fifth would begin in the last one and a half. */
-		{ "\xe4\xbb\xae\xe4\xbb\xae\xe4\xbb\xae" "x\xe4\xbb\xae", false,
-			"\xe4\xbb\xae\xe4\xbb\xae\xe4\xbb\xae" "x " },
+		{ "\xe4\xbb\xae\xe4\xbb\xae\xe4\xbb\xae"
+		  "x\xe4\xbb\xae",
+			false,
+			"\xe4\xbb\xae\xe4\xbb\xae\xe4\xbb\xae"
+			"x " },
 		{ "", false, "        " },
 	};
 
@@ -233,14 +240,14 @@ static void test_lines_fit_whatever_is_in_them(void **state)
 	json_t *status = make_status("2026-11-21T10:00:00.000Z",
 		make_vm("a name that is much longer than any column of a table is wide", 1,
 			INT64_MAX, INT64_MAX, 1e300),
-		make_vm("\xe4\xbb\xae\xe4\xbb\xae\xe4\xbb\xae\xe4\xbb\xae\xe4\xbb\xae\xe4\xbb\xae", 2, -1,
-			-1, 0),
+		make_vm("\xe4\xbb\xae\xe4\xbb\xae\xe4\xbb\xae\xe4\xbb\xae\xe4\xbb\xae\xe4\xbb\xae",
+			2, -1, -1, 0),
 		make_vm("", INT32_MAX, 1024 * 1024 * MIB, 0, 0), NULL);
 
 	(void)state;
-	(void)json_array_append_new(
-		json_object_get(json_object_get(status, "host"), "warnings"),
-		json_string("the last burst was cut short, and much more than eighty columns are needed "
+	(void)json_array_append_new(json_object_get(json_object_get(status, "host"), "warnings"),
+		json_string("the last burst was cut short, and much more than eighty columns are "
+			    "needed "
 			    "to say why \x1b[31m"));
 	assert_true(top_model_update(&model, status));
 	assert_lines_fit(&model, TOP_WIDTH_MIN);
@@ -254,8 +261,11 @@ static void test_sizes_of_the_header_have_a_suffix(void **state)
 		int64_t bytes;
 		const char *text;
 	} cases[] = {
-		{ 0, " 0.0M," }, { 52 * MIB + MIB / 2, " 52.5M," }, { 1024 * MIB - 1, " 1.0G," },
-		{ -2048 * MIB, " -2.0G," }, { 1536 * 1024 * MIB, " 1.5T," },
+		{ 0, " 0.0M," },
+		{ 52 * MIB + MIB / 2, " 52.5M," },
+		{ 1024 * MIB - 1, " 1.0G," },
+		{ -2048 * MIB, " -2.0G," },
+		{ 1536 * 1024 * MIB, " 1.5T," },
 		{ INT64_MAX, " 8192.0P," },
 	};
 

@@ -57,7 +57,8 @@ static void say_unreachable(const char *path, FILE *complaints)
 		break;
 	case EACCES:
 	case EPERM:
-		fputs("permission denied. Reading is for root and the group pagefold\n", complaints);
+		fputs("permission denied. Reading is for root and the group pagefold\n",
+			complaints);
 		break;
 	default:
 		fprintf(complaints, "%s\n", error ? strerror(error) : "it hung up");
@@ -72,7 +73,8 @@ static enum cli_exit transfer_failed(const struct client_question *question, CUR
 	if (code == CURLE_COULDNT_CONNECT)
 		say_unreachable(socket_path, complaints);
 	else if (code == CURLE_OPERATION_TIMEDOUT)
-		fprintf(complaints, "pagefold: the daemon at %s does not answer; its log may say why\n",
+		fprintf(complaints,
+			"pagefold: the daemon at %s does not answer; its log may say why\n",
 			socket_path);
 	else
 		fprintf(complaints, "pagefold: the daemon at %s broke off: %s\n", socket_path,

@@ -48,7 +48,8 @@ void output_json(const json_t *json)
 
 void output_json_line(const json_t *json)
 {
-	if (json_dumpf(json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(12) | JSON_ENSURE_ASCII) == 0)
+	if (json_dumpf(json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(12) | JSON_ENSURE_ASCII) ==
+		0)
 		fputc('\n', stdout);
 }
 

@@ -27,8 +27,8 @@ static void on_interrupt(_unused_ int number)
 	interrupted = 1;
 }
 
-/* Ctrl-C quits like q does; ncurses' own handler, which it would install, ends with a failure. Without
- * SA_RESTART, so that the wait for a key is over. */
+/* Ctrl-C quits like q does; ncurses' own handler, which it would install, ends with a failure.
+ * Without SA_RESTART, so that the wait for a key is over. */
 static void catch_interrupt(void)
 {
 	const struct sigaction action = { .sa_handler = on_interrupt };
@@ -161,10 +161,20 @@ static void scroll_to(const struct top_model *model, struct top_view *view, size
 		view->first = selected - shown + 1;
 }
 
+/* Why it is in its state; where there is nothing to say of that, whether folding it is worth it. */
+static const char *sentence_about(const json_t *vm)
+{
+	const char *reason = json_string_value(json_object_get(vm, "reason"));
+
+	return reason ? reason
+		      : json_string_value(
+				json_object_get(json_object_get(vm, "verdict"), "reason"));
+}
+
 static void draw_rows(const struct top_model *model, struct top_view *view)
 {
 	const size_t selected = top_model_find(model, view->selected);
-	const char *reason = NULL;
+	const char *sentence = view->trouble;
 
 	scroll_to(model, view, selected);
 	for (int i = 0; i < rows_shown() && view->first + (size_t)i < model->row_count; i++) {
@@ -175,12 +185,10 @@ static void draw_rows(const struct top_model *model, struct top_view *view)
 	}
 	if (model->row_count == 0)
 		put_line(LINES_ABOVE, A_NORMAL, "No VM, and no process that a policy names.");
-	if (selected < model->row_count)
-		reason = json_string_value(json_object_get(model->rows[selected].vm, "reason"));
-	if (view->trouble)
-		reason = view->trouble;
-	if (reason)
-		PUT_LINE(LINES - 2, A_NORMAL, out, top_put(out, reason, COLS, false));
+	if (!sentence && selected < model->row_count)
+		sentence = sentence_about(model->rows[selected].vm);
+	if (sentence)
+		PUT_LINE(LINES - 2, A_NORMAL, out, top_put(out, sentence, COLS, false));
 }
 
 void top_screen_draw(const struct top_model *model, struct top_view *view)
