@@ -262,20 +262,23 @@ int64_t account_metadata_bytes(const struct core *core)
 {
 	const int64_t own = own_resident_bytes(core);
 	struct ksm_counters counters;
+	bool all_tell = true;
 	int64_t items = 0;
 
-	if (own == NOT_MEASURED || ksm_counters_read(&core->root, &counters) < 0)
-		return NOT_MEASURED;
 	for (size_t i = 0; i < core->registry.count; i++) {
 		struct target *target = core->registry.targets[i];
 		struct process_ksm ksm;
 
 		target->ksm_item_bytes = NOT_MEASURED;
 		if (process_ksm_read(&core->root, target_pid(target), &ksm) < 0 ||
-			ksm.rmap_items == KSM_KNOB_ABSENT)
-			return NOT_MEASURED;
+			ksm.rmap_items == KSM_KNOB_ABSENT) {
+			all_tell = false;
+			continue;
+		}
 		target->ksm_item_bytes = KSM_ITEM_BYTES * ksm.rmap_items;
 		items += ksm.rmap_items;
 	}
+	if (!all_tell || own == NOT_MEASURED || ksm_counters_read(&core->root, &counters) < 0)
+		return NOT_MEASURED;
 	return own + KSM_ITEM_BYTES * (items + (int64_t)counters.pages_shared);
 }

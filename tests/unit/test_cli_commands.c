@@ -43,6 +43,13 @@ static struct snapshot *make_snapshot(void *data)
 	snapshot->vms[0].reason = strdup("waits for its second visit");
 	snapshot->vms[0].ram_bytes = 512 << 20;
 	add_vm(&snapshot->vms[1], "twin", "6f1c7f5e-0000-4000-8000-000000000002", 102);
+	snapshot->verdict.word = VERDICT_MARGINAL;
+	snapshot->verdict.bytes_per_cpu_second = 7 << 20;
+	snapshot->verdict_reason = strdup("little for much");
+	snapshot->vms[0].verdict.word = VERDICT_WORTH_IT;
+	snapshot->vms[0].verdict_reason = strdup("much for little");
+	snapshot->vms[1].verdict.word = VERDICT_COSTS_MORE;
+	snapshot->vms[1].verdict_reason = strdup("nothing for much");
 	add_vm(&snapshot->vms[2], "twin", "6f1c7f5e-0000-4000-8000-000000000003", 103);
 	add_vm(&snapshot->vms[3], "a/b \x1b]0;c\x07\xc2\x9b", "", 104);
 	snapshot->vms[0].extents = calloc(1, sizeof(*snapshot->vms[0].extents));
@@ -173,6 +180,10 @@ static void test_status_shows_numbers_and_dashes(void **state)
 	assert_non_null(strstr(result.out, "2.5 MiB (zero pages -, twins within a VM -, across VMs -)"));
 	assert_non_null(strstr(result.out, "web1: waits for its second visit"));
 	assert_non_null(strstr(result.out, "Something ?[5mblinks."));
+	assert_non_null(strstr(result.out, "Worth it?       marginal: little for much"));
+	assert_non_null(strstr(result.out, "7.0 MiB for a second of CPU an hour, - MiB"));
+	assert_non_null(strstr(result.out, "twin: costs more than it gives: nothing for much"));
+	assert_null(strstr(result.out, "much for little"));
 	assert_printable(result.out);
 }
 
@@ -215,6 +226,8 @@ static void test_show_lists_extents(void **state)
 
 	(void)state;
 	assert_int_equal(result.code, CLI_DONE);
+	assert_non_null(strstr(result.out, "Worth it?     worth it\n"));
+	assert_non_null(strstr(result.out, "much for little"));
 	assert_non_null(strstr(result.out, "0x7f0000000000"));
 	assert_non_null(strstr(result.out, "512.0 MiB"));
 }

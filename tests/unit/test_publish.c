@@ -2,6 +2,7 @@
 #include "daemon/publish.h"
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "tests/unit/fake_root.h"
 #include "tests/unit/made_core.h"
 
@@ -103,6 +104,19 @@ static void test_publish_released(void **state)
 	(void)state;
 	target->held = true;
 	assert_first(VM_RELEASED, "released by the operator");
+}
+
+static void test_publish_resting_says_for_how_long(void **state)
+{
+	struct target *target = add(1);
+
+	(void)state;
+	target->judgement.rests_until_ns = clock_monotonic_ns() + 90 * 60 * NS_PER_S;
+	assert_first(VM_WAITING, "left alone; it is tried again in 90 minutes");
+	mark(target);
+	assert_first(VM_FOLDED, "being released");
+	target->judgement.rests_until_ns = 0;
+	assert_first(VM_FOLDED, NULL);
 }
 
 static void test_publish_ineligible(void **state)
@@ -340,6 +354,7 @@ int main(void)
 		PUBLISH_TEST(test_publish_off),
 		PUBLISH_TEST(test_publish_off_with_marks_is_still_folded),
 		PUBLISH_TEST(test_publish_released),
+		PUBLISH_TEST(test_publish_resting_says_for_how_long),
 		PUBLISH_TEST(test_publish_ineligible),
 		PUBLISH_TEST(test_publish_partly_ineligible_says_so),
 		PUBLISH_TEST(test_publish_held_back_says_what_it_waits_for),

@@ -2,6 +2,7 @@
 #include "tools/pagefold/vm_table.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "common/cleanup.h"
 #include "tools/pagefold/output.h"
@@ -20,6 +21,23 @@ static const struct output_column columns[] = {
 	{ "CPU s", true, "cpu_seconds", output_seconds },
 };
 
+static void print_name(const json_t *vm)
+{
+	const char *name = json_string_value(json_object_get(vm, "name"));
+
+	if (name && *name)
+		output_text(stdout, name);
+	else
+		printf("pid:%lld", (long long)json_integer_value(json_object_get(vm, "pid")));
+	fputs(": ", stdout);
+}
+
+/* That it is worth it is no news. */
+static bool is_news(const char *word)
+{
+	return word && strcmp(word, "worth it");
+}
+
 static void print_reasons(const json_t *vms)
 {
 	const json_t *vm;
@@ -28,18 +46,21 @@ static void print_reasons(const json_t *vms)
 	json_array_foreach(vms, i, vm)
 	{
 		const char *reason = json_string_value(json_object_get(vm, "reason"));
-		const char *name = json_string_value(json_object_get(vm, "name"));
+		const json_t *verdict = json_object_get(vm, "verdict");
+		const char *word = json_string_value(json_object_get(verdict, "word"));
 
-		if (!reason)
-			continue;
-		if (name && *name)
-			output_text(stdout, name);
-		else
-			printf("pid:%lld",
-				(long long)json_integer_value(json_object_get(vm, "pid")));
-		fputs(": ", stdout);
-		output_text(stdout, reason);
-		putchar('\n');
+		if (reason) {
+			print_name(vm);
+			output_text(stdout, reason);
+			putchar('\n');
+		}
+		if (is_news(word)) {
+			print_name(vm);
+			output_text(stdout, word);
+			fputs(": ", stdout);
+			output_text(stdout, json_string_value(json_object_get(verdict, "reason")));
+			putchar('\n');
+		}
 	}
 }
 
