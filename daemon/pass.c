@@ -269,11 +269,14 @@ static int stages_fold(struct core *core, struct publication *publication)
 	return error;
 }
 
-/* After what was folded has been counted: what of it still pays. */
-static void payoffs_look(struct core *core)
+/* After what was folded has been counted: what of it still pays. True: something has lapsed just now, and needs a
+ * plan. What cannot be released then waits for the next full pass. */
+static bool payoffs_look(struct core *core)
 {
 	const uint64_t now_ns = clock_monotonic_ns();
 	const float kept = payoff_kept((double)(now_ns - core->payoff_ns) / (double)NS_PER_S);
+
+	bool lapsed = false;
 
 	core->payoff_ns = now_ns;
 	for (size_t t = 0; t < core->registry.count; t++) {
@@ -282,9 +285,11 @@ static void payoffs_look(struct core *core)
 		for (size_t e = 0; target->mapped && e < target->guest.map.count; e++) {
 			struct extent *extent = &target->guest.map.extents[e];
 
-			payoff_look(extent, draft_least(target->policy.hugepages, extent), kept);
+			lapsed = payoff_look(extent, draft_least(target->policy.hugepages, extent), kept) ||
+				lapsed;
 		}
 	}
+	return lapsed;
 }
 
 static int pass_full(struct core *core, const struct full_pass *full, struct publication *publication)
@@ -298,7 +303,6 @@ static int pass_full(struct core *core, const struct full_pass *full, struct pub
 		error = stages_fold(core, publication);
 	stage_account(core, &cost_ns);
 	forecast_judge(core);
-	payoffs_look(core);
 	if (!error && !core->paused && !interrupt_raised(core->interrupt))
 		rest_begin(core, full->started_ns, full->bursts_before, cost_ns);
 	return error;
@@ -333,6 +337,8 @@ int pass_run(struct core *core, publish_fn publish, void *arg)
 	full.error = error;
 	if (!rests)
 		error = pass_full(core, &full, &publication);
+	if (payoffs_look(core))
+		rest_end(core);
 	ledger_end_for_all(core, stretch);
 	record_losses(core);
 	core->pass_number++;

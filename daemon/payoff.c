@@ -39,7 +39,7 @@ static bool breaks_too_often(const struct extent *extent)
 	return extent->payoff.broken > (float)extent_folds(extent) * BREAKS_PER_FOLD;
 }
 
-void payoff_look(struct extent *extent, unsigned least, float kept)
+bool payoff_look(struct extent *extent, unsigned least, float kept)
 {
 	struct payoff *payoff = &extent->payoff;
 
@@ -47,21 +47,22 @@ void payoff_look(struct extent *extent, unsigned least, float kept)
 	payoff->breaks = extent->breaks;
 	if (!extent->marked) {
 		payoff->paid = payoff->unpaid = 0;
-		return;
+		return false;
 	}
 	if (extent->fresh || extent->watched)
-		return; /* the burst has not had its say yet */
-	if (extent_folds(extent) >= least && !breaks_too_often(extent)) {
-		payoff->unpaid = 0;
-		if (payoff->paid < UINT8_MAX)
-			payoff->paid++;
-		if (payoff->paid >= LOOKS_TRUST)
-			payoff->lapses = 0;
-	} else {
+		return false; /* the burst has not had its say yet */
+	if (extent_folds(extent) < least || breaks_too_often(extent)) {
 		payoff->paid = 0;
 		if (payoff->unpaid < UINT8_MAX)
 			payoff->unpaid++;
+		return payoff->unpaid == LOOKS_LEAST;
 	}
+	payoff->unpaid = 0;
+	if (payoff->paid < UINT8_MAX)
+		payoff->paid++;
+	if (payoff->paid >= LOOKS_TRUST)
+		payoff->lapses = 0;
+	return false;
 }
 
 bool payoff_has_lapsed(const struct extent *extent)

@@ -26,8 +26,9 @@ struct payoff {
 float payoff_kept(double seconds);
 
 /* A look at an extent whose folds have just been counted: least of them are worth what they cost.
- * kept: see above, since the look before. */
-void payoff_look(struct extent *extent, unsigned least, float kept);
+ * kept: see above, since the look before. True: with this look it has
+ * lapsed. */
+bool payoff_look(struct extent *extent, unsigned least, float kept);
 
 /* It has not paid for long enough to be released. */
 bool payoff_has_lapsed(const struct extent *extent);

@@ -27,9 +27,12 @@ static void test_payoff_lapses_after_three_looks_in_a_row(void **state)
 	struct extent extent = marked(LEAST - 1);
 
 	(void)state;
-	look(&extent, 2, 1);
+	assert_false(payoff_look(&extent, LEAST, 1));
+	assert_false(payoff_look(&extent, LEAST, 1));
 	assert_false(payoff_has_lapsed(&extent));
-	look(&extent, 1, 1);
+	assert_true(payoff_look(&extent, LEAST, 1));
+	assert_true(payoff_has_lapsed(&extent));
+	assert_false(payoff_look(&extent, LEAST, 1)); /* said once */
 	assert_true(payoff_has_lapsed(&extent));
 	assert_false(payoff_thrashes(&extent));
 	extent.folded = LEAST;
