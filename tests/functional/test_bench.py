@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from benchmark import budget, figures, folding, increment, parts, peers, race, scan, verdict
+from benchmark import (budget, figures, folding, increment, parts, peers, race, scan, steady, terms,
+                       verdict)
 
 MIB = 1 << 20
 
@@ -167,3 +168,16 @@ def test_ratios_that_were_not_measured_are_null():
     assert figures.ratios([measured, figures.Figure("release_speed", 1.0).document()]) == {
         "cpu_to_95_vs_ksmd_flat_out": 0.1, "wall_to_95_vs_ksmd_flat_out": None,
         "steady_cpu_vs_advisor": None, "rmap_items_vs_ksmd_flat_out": None}
+
+
+def test_steady_state_is_judged_from_both_sides_kept_apart(tmp_path):
+    def side(cpu):
+        state = {"cpu_share": cpu, "saved_bytes": 97 * MIB, "full_scans": 9}
+        return {"start": {"guests_anon_bytes": 4096 * MIB}, "idle": state, "rewriting": state}
+    kept = parts.Parts(tmp_path, "key", True)
+    kept.once("steady.pagefold", lambda: side(0.001))
+    kept.once("steady.advisor", lambda: side(0.1))
+    found = {one.name: one.value for one in steady.measure(terms.Bench(None, parts=kept))[0]}
+    assert found["steady_cpu_vs_advisor"] == pytest.approx(0.01)
+    assert found["steady_cpu_per_4_gib"] == pytest.approx(0.1)
+    assert found["rewriting_savings_vs_advisor"] == 1

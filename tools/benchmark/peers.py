@@ -86,7 +86,7 @@ def summary(outcome, target):
         sample.guests_anon for sample in outcome["samples"])
     return {"start": outcome["start"], "savings_bytes": savings, "target_bytes": target,
             "reached_bytes": reached, "at_95": at_95 and asdict(at_95),
-            "last": asdict(outcome["samples"][-1] if at_95 else _at_the_end(outcome))}
+            "last": asdict(_at_the_end(outcome))}
 
 
 def _at_the_end(outcome):
@@ -110,9 +110,9 @@ def figures(results):
         if "skipped" in peer:
             yield Figure(f"cpu_to_95_{name}", None, "s", skipped=peer["skipped"])
             continue
-        reached = (f"{what}: {peer['reached_bytes'] / MIB:.1f} of "
-                   f"{peer['target_bytes'] / MIB:.1f} MiB after {peer['last']['wall']:.0f} s and "
-                   f"{peer['last']['cpu']:.2f} s of CPU")
+        reached = (f"{what}: {peer['reached_bytes'] / MIB:.1f} MiB came back in "
+                   f"{peer['last']['wall']:.0f} s with {peer['last']['cpu']:.2f} s of CPU; 95 % are "
+                   f"{peer['target_bytes'] / MIB:.1f} MiB")
         for label, field, unit in (("cpu", "cpu", "s"), ("wall", "wall", "s")):
             value = peer["at_95"] and peer["at_95"][field]
             yield Figure(f"{label}_to_95_{name}", value, unit,

@@ -82,6 +82,11 @@ def _measured(bench, name, run):
     return result
 
 
+def _ratio(state, peer_state, field):
+    """None where the peer did nothing that can be measured."""
+    return state[field] / peer_state[field] if peer_state[field] else None
+
+
 def measure(bench):
     ours, peer = _measured(bench, "pagefold", _pagefold), _measured(bench, "advisor", _advisor)
     idle, busy, peer_idle, peer_busy = (side[state] for side in (ours, peer)
@@ -89,13 +94,13 @@ def measure(bench):
     scale = GIB_4 / ours["start"]["guests_anon_bytes"]
     enough = f"the peer: {peer_idle['full_scans']} and {peer_busy['full_scans']} full scans"
     return [
-        Figure("steady_cpu_vs_advisor", idle["cpu_share"] / peer_idle["cpu_share"], "",
+        Figure("steady_cpu_vs_advisor", _ratio(idle, peer_idle, "cpu_share"), "",
                (AT_MOST, 1 / 20), enough),
-        Figure("steady_savings_vs_advisor", idle["saved_bytes"] / peer_idle["saved_bytes"], "",
+        Figure("steady_savings_vs_advisor", _ratio(idle, peer_idle, "saved_bytes"), "",
                (AT_LEAST, 0.97)),
         Figure("steady_cpu_per_4_gib", idle["cpu_share"] * 100 * scale, "% of a core",
                (AT_MOST, 0.1)),
-        Figure("rewriting_cpu_vs_advisor", busy["cpu_share"] / peer_busy["cpu_share"], "",
+        Figure("rewriting_cpu_vs_advisor", _ratio(busy, peer_busy, "cpu_share"), "",
                (AT_MOST, 1 / 5), "a quarter of the private memory written anew each minute"),
-        Figure("rewriting_savings_vs_advisor", busy["saved_bytes"] / peer_busy["saved_bytes"], "",
+        Figure("rewriting_savings_vs_advisor", _ratio(busy, peer_busy, "saved_bytes"), "",
                (AT_LEAST, 0.97))], {"pagefold": ours, "advisor": peer}
