@@ -112,6 +112,8 @@ def test_metrics_are_served_on_loopback_and_nowhere_else(host):
     # As systemd has it, for IPv4 and IPv6.
     assert sorted(host.property("IPAddressDeny").split()) == ["0.0.0.0/0", "::/0"]
     assert sorted(host.property("IPAddressAllow").split()) == ["127.0.0.0/8", "::1/128"]
+    # What alerts by them has come along.
+    assert "alert: PagefoldDown" in host.run("cat /usr/local/share/pagefold/pagefold.rules.yml")
 
 
 def test_a_daemon_that_hangs_is_killed_and_restarted_by_the_watchdog(host, two):
