@@ -23,6 +23,7 @@ void fold_cost_add(struct fold_cost *sum, const struct fold_cost *cost)
 	sum->priced += cost->priced;
 	sum->stall_ns += cost->stall_ns;
 	sum->delay_ns += cost->delay_ns;
+	sum->requests += cost->requests;
 }
 
 bool fold_cost_stall_seconds(const struct fold_cost *cost, double *ret_seconds)

@@ -17,6 +17,7 @@ struct fold_cost {
 	uint64_t priced;   /* how many of all these are in stall_ns */
 	uint64_t stall_ns; /* what those took their writers */
 	uint64_t delay_ns; /* what bursts and requests may have kept it waiting besides */
+	uint64_t requests; /* that unfolded its memory or rebuilt huge pages: those that hold it up */
 };
 
 /* Seen and hidden. */

@@ -254,12 +254,25 @@ static uint64_t advise_patience_ns(
 }
 
 /* These hold the address space locked while they copy; what else is asked for takes a microsecond. */
-static bool keeps_waiting(const struct advice_request *requests, size_t count)
+static size_t requests_that_hold(const struct advice_request *requests, size_t count)
 {
+	size_t holding = 0;
+
 	for (size_t i = 0; i < count; i++)
-		if (requests[i].advice == ADVICE_UNMERGEABLE || requests[i].advice == ADVICE_COLLAPSE)
-			return true;
-	return false;
+		holding += requests[i].advice == ADVICE_UNMERGEABLE ||
+			requests[i].advice == ADVICE_COLLAPSE;
+	return holding;
+}
+
+static void advise_book(struct target *target, const struct advice_request *requests, size_t count,
+	uint64_t started_ns)
+{
+	const size_t holding = requests_that_hold(requests, count);
+
+	if (!holding)
+		return;
+	target->cost.requests += holding;
+	target->cost.delay_ns += clock_monotonic_ns() - started_ns;
 }
 
 int means_advise(struct core *core, struct target *target, struct advice_request *requests,
@@ -276,8 +289,7 @@ int means_advise(struct core *core, struct target *target, struct advice_request
 			core, target, -EAGAIN, "it is stopped; tried again when it goes on");
 	target->guest.advised = true;
 	error = target->hook->ops->advise(target->hook, requests, count, deadline_ns);
-	if (keeps_waiting(requests, count))
-		target->cost.delay_ns += clock_monotonic_ns() - started_ns;
+	advise_book(target, requests, count, started_ns);
 	if (error != -ETIMEDOUT)
 		return error;
 	registry_hook_detach(&core->registry, target);

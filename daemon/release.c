@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "daemon/account.h"
 #include "daemon/fold.h"
+#include "daemon/log.h"
 #include "daemon/means.h"
 #include "daemon/whole.h"
 #include "hypervisor-glue/host_memory.h"
@@ -238,9 +239,25 @@ static int release_whole(
 	return error;
 }
 
+/* Against the stall budget, which each of the requests is cut to. */
+static void release_tell(const struct core *core, const struct target *target, struct fold_cost before)
+{
+	const uint64_t requests = target->cost.requests - before.requests;
+	const uint64_t delay_ns = target->cost.delay_ns - before.delay_ns;
+
+	if (requests)
+		log_info("%s (pid %d): released by %llu requests in %.1f ms; on average one held up its "
+			 "page faults for %.2f ms, the stall budget is %llu ms",
+			target_name(target), (int)target_pid(target), (unsigned long long)requests,
+			(double)delay_ns / (double)NS_PER_MS,
+			(double)delay_ns / (double)NS_PER_MS / (double)requests,
+			(unsigned long long)core->config.stall_budget_ms);
+}
+
 int release_target(
 	struct core *core, struct target *target, enum release_choice choice, char **ret_reason)
 {
+	const struct fold_cost before = target->cost;
 	uint64_t need_bytes;
 	int error, recorded;
 
@@ -268,6 +285,7 @@ int release_target(
 		error = release_extents(core, target, choice, ret_reason);
 	if (error && !*ret_reason)
 		means_explain(core, target, error, ret_reason);
+	release_tell(core, target, before);
 	if (choice != RELEASE_DISMISSED)
 		core->index_stale = true; /* else it is a few pages, which are read again anyway */
 	recorded = core_record(core);

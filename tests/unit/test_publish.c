@@ -325,6 +325,42 @@ static void test_publish_extents_are_those_that_say_something(void **state)
 	(void)snapshot_unref(snapshot);
 }
 
+static void test_publish_breaks_have_a_price_once_there_is_one(void **state)
+{
+	struct target *one = add(42), *two = add(43);
+	struct snapshot *snapshot;
+
+	(void)state;
+	one->cost.broken = (struct break_counts){ 1000, 200 };
+	one->cost.hidden = 50;
+	two->cost.delay_ns = 3000000;
+	core.registry.retired_cost.broken.zero = 7;
+	two->guest.map.extents[0].huge_lost = true;
+	two->guest.map.extents[0].huge = false;
+	two->guest.map.extents[1].huge_lost = true; /* read since, and huge again */
+	one->guest.map.extents[1].breaks = 12;
+	snapshot = publish_snapshot(&core);
+	assert_int_equal(snapshot->vms[0].cow_breaks_estimate, 1250);
+	assert_int_equal(snapshot->vms[0].extents[1].breaks, 12);
+	assert_int_equal(snapshot->vms[1].cow_breaks_estimate, 0);
+	assert_int_equal(snapshot->cow_breaks, 1257);
+	assert_int_equal(snapshot->hugepages_lost, 1);
+	assert_int_equal(snapshot->cow_break_ns_p50, NOT_MEASURED);
+	assert_true(snapshot->vms[0].stall_seconds_estimate < 0);
+	assert_true(snapshot->stall_seconds_estimate < 0);
+	assert_float_equal(snapshot->vms[1].stall_seconds_estimate, 0.003, 1e-9);
+	(void)snapshot_unref(snapshot);
+
+	core.canary.ns[0] = 2000;
+	core.canary.taken = 1;
+	snapshot = publish_snapshot(&core);
+	assert_int_equal(snapshot->cow_break_ns_p50, 2000);
+	assert_int_equal(snapshot->cow_break_ns_p99, 2000);
+	assert_float_equal(snapshot->vms[0].stall_seconds_estimate, 0.0025, 1e-9);
+	assert_float_equal(snapshot->stall_seconds_estimate, 0.005514, 1e-9);
+	(void)snapshot_unref(snapshot);
+}
+
 static void test_publish_host_is_described(void **state)
 {
 	struct snapshot *snapshot;
@@ -367,6 +403,7 @@ int main(void)
 		PUBLISH_TEST(test_publish_what_was_not_measured_is_not_zero),
 		PUBLISH_TEST(test_publish_sums_are_those_of_the_vms),
 		PUBLISH_TEST(test_publish_extents_are_those_that_say_something),
+		PUBLISH_TEST(test_publish_breaks_have_a_price_once_there_is_one),
 		PUBLISH_TEST(test_publish_host_is_described),
 	};
 
