@@ -15,7 +15,7 @@ DISK_MODULES = (*VIRTIO_MODULES, "virtio_blk", "crc16", "mbcache", "jbd2", "ext4
 # Of a guest without a disk, in /drivers; loaded where a test wants them (AgentLine.load).
 MEMORY_MODULES = (*VIRTIO_MODULES, "virtio_balloon", "virtio_mem", "pvpanic", "pvpanic-mmio")
 BUSYBOX = Path("/bin/busybox")
-GUEST_PROGRAMS = ("memcheck", "filler")
+GUEST_PROGRAMS = ("memcheck", "filler", "writeclock")
 
 
 def build(directory, with_disk=False):

@@ -153,6 +153,27 @@ def prefork(workers, inherited_mib, own_mib, **popen):
     return Prefork([paths.test_helper("prefork"), workers, inherited_mib, own_mib], **popen)
 
 
+class WriteClock(Target):
+    """Memory that others have too, and what writing it takes (guest/writeclock.c)."""
+
+    def write(self, what, pages, *pause):
+        return written(self.ask(" ".join(map(str, (what, pages, *pause)))), pages)
+
+    def drop(self, pages):
+        assert self.ask(f"drop {pages}") == f"dropped {pages}"
+
+
+def written(answer, pages):
+    """(median, 99th percentile, mean) in nanoseconds, of all of them."""
+    word, count, *figures = answer.split()
+    assert (word, int(count)) == ("wrote", pages), answer
+    return tuple(map(int, figures))
+
+
+def writeclock(twins, zeros, *options, **popen):
+    return WriteClock([paths.guest_program("writeclock"), *options, twins, zeros], **popen)
+
+
 def kvm_available():
     """Whether this host can run a tiny KVM guest at all."""
     return os.access("/dev/kvm", os.R_OK | os.W_OK)
