@@ -185,6 +185,9 @@ def test_what_breaks_is_shown_as_a_rate(ksm_alone, needs_tmux):
             lines = window.wait_for(lambda lines: any(rates(lines)))
             assert sorted(rate > 0 for rate in rates(lines)) == [False, True]
             assert " folded " in ours(lines)[0] and "2 folded" in lines[0]
+            # All is well, so that what is left to say is what it comes to.
+            window.keys("Home")
+            window.wait_for(lambda lines: " MiB net for " in lines[22])
             window.wait_for(lambda lines: rates(lines) == [0, 0])
 
 
