@@ -141,10 +141,10 @@ static void process_tally(const struct target *target, const struct extent *exte
 			&(struct folded_page){
 				.number = number,
 				.mappings = look->mappings[page],
-				.inherited = target->inherited
-					? 0
-					: heir_frames_mappings(heirs, number),
-				.before = extent->shared_before ? extent->shared_before[page] : 1,
+				.inherited = heir_frames_mappings(heirs, number),
+				.before = target->inherited ? SHARED_BY_FORK
+					: extent->shared_before ? extent->shared_before[page]
+								: 1,
 			});
 	}
 }
@@ -227,7 +227,7 @@ void account_target(const struct core *core, struct target *target)
 {
 	_cleanup_(heir_frames_done) struct heir_frames heirs = { 0 };
 
-	if (!target->guest.is_vm && !target->inherited)
+	if (!target->guest.is_vm)
 		heir_frames_collect(core, &heirs);
 	target_account(target, &heirs);
 }

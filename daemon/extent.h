@@ -51,11 +51,14 @@ struct extent {
 	struct payoff payoff; /* whether its folds still pay */
 	uint16_t promised;    /* pages the plan expected of the fresh mark */
 	uint16_t had;         /* pages folded before it */
-	uint8_t *shared_before; /* process targets: map counts at mark time, one a page; NULL: all 1 */
+	uint8_t *shared_before; /* process targets: map counts at mark time, one a page, or SHARED_BY_FORK; NULL: all 1 */
 	struct fold_memory *memory; /* of a marked extent: its pages at the last look; NULL: none yet */
 	uint32_t breaks;      /* folds of it seen broken since this daemon knows it */
 	bool huge_lost;       /* it was huge when it was marked, and has not been seen huge since */
 };
+
+/* In place of such a count: the page was a fold already when a fork handed it on. */
+#define SHARED_BY_FORK 0
 
 struct extent_map {
 	struct extent *extents; /* ascending */

@@ -84,7 +84,8 @@ static int shared_before_read(struct target *target, const struct extent *extent
 	if (!shared)
 		return -ENOMEM;
 	for (size_t i = 0; i < pages; i++) {
-		const uint32_t count = frames[i].ksm || frames[i].zero ? 1 : frames[i].mapcount;
+		const bool is_own = frames[i].ksm || frames[i].zero || !frames[i].mapcount;
+		const uint32_t count = is_own ? 1 : frames[i].mapcount;
 
 		shared[i] = (uint8_t)(count > UINT8_MAX ? UINT8_MAX : count);
 		any = any || count > 1;

@@ -57,6 +57,11 @@ uint32_t heir_frames_mappings(struct heir_frames *frames, uint64_t number)
 	return (uint32_t)(number_find(frames, number + 1) - number_find(frames, number));
 }
 
+static bool is_handed_on(const struct target *heir, const struct extent *extent, unsigned page)
+{
+	return heir->inherited || extent->shared_before[page] == SHARED_BY_FORK;
+}
+
 static void extent_collect(
 	struct heir_frames *list, struct target *heir, const struct extent *extent)
 {
@@ -66,7 +71,8 @@ static void extent_collect(
 	if (pagemap_frames(&heir->guest.pagemap, extent->start, pages, frames) < 0)
 		return;
 	for (unsigned page = 0; page < pages; page++)
-		if (frames[page].ksm && heir_frames_add(list, frames[page].pfn) < 0)
+		if (frames[page].ksm && is_handed_on(heir, extent, page) &&
+			heir_frames_add(list, frames[page].pfn) < 0)
 			return;
 }
 
@@ -76,11 +82,14 @@ void heir_frames_collect(const struct core *core, struct heir_frames *ret)
 	for (size_t i = 0; i < core->registry.count; i++) {
 		struct target *target = core->registry.targets[i];
 
-		if (!target->inherited || !target->mapped)
+		if (target->guest.is_vm || !target->mapped)
 			continue;
-		for (size_t e = 0; e < target->guest.map.count; e++)
-			if (target->guest.map.extents[e].marked)
-				extent_collect(ret, target, &target->guest.map.extents[e]);
+		for (size_t e = 0; e < target->guest.map.count; e++) {
+			const struct extent *extent = &target->guest.map.extents[e];
+
+			if (extent->marked && (target->inherited || extent->shared_before))
+				extent_collect(ret, target, extent);
+		}
 	}
 }
 

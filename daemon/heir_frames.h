@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How often heirs (heirs.h) map which frames of KSM. Those mappings came with the fork, as they would have without
- * any folding: a frame must not seem to save more by them.
+ * How many mappings of which frames of KSM came with a fork (heirs.h). They would have come without any folding: a
+ * frame must not seem to save more by them.
  */
 #ifndef PAGEFOLD_DAEMON_HEIR_FRAMES_H
 #define PAGEFOLD_DAEMON_HEIR_FRAMES_H

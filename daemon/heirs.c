@@ -130,6 +130,44 @@ static void marks_inherit(struct target *heir, const struct target *parent)
 	heir->policy.mode = MODE_OBSERVE;
 }
 
+/* The same frame at the same place is what a fork leaves: others that fold there later are told by their marks. */
+static void extent_note_folds(
+	struct target *target, struct extent *extent, struct target *parent)
+{
+	struct page_frame frames[EXTENT_PAGES], theirs[EXTENT_PAGES];
+	const unsigned pages = extent_pages(extent);
+	uint8_t *shared = extent->shared_before;
+
+	if (pagemap_frames(&target->guest.pagemap, extent->start, pages, frames) < 0 ||
+		pagemap_frames(&parent->guest.pagemap, extent->start, pages, theirs) < 0)
+		return;
+	if (!shared) {
+		shared = malloc(EXTENT_PAGES);
+		if (!shared)
+			return; /* they seem to save more than they do */
+		memset(shared, 1, EXTENT_PAGES);
+		extent->shared_before = shared;
+	}
+	for (unsigned page = 0; page < pages; page++)
+		if (frames[page].ksm && frames[page].pfn == theirs[page].pfn)
+			shared[page] = SHARED_BY_FORK;
+}
+
+void heirs_note_folds(const struct core *core, struct target *target)
+{
+	const struct target *ancestor =
+		ancestor_find(&core->root, &core->registry, target_pid(target));
+	struct target *parent = ancestor ? registry_find(&core->registry, target_pid(ancestor)) : NULL;
+
+	if (!parent || target->guest.is_vm || parent->guest.is_vm || !parent->marked_since_ticks ||
+		target->guest.process.id.start_ticks < parent->marked_since_ticks ||
+		!is_same_program(&core->root, target_pid(target), target_pid(parent)))
+		return;
+	for (size_t i = 0; i < target->guest.map.count; i++)
+		if (target->guest.map.extents[i].marked)
+			extent_note_folds(target, &target->guest.map.extents[i], parent);
+}
+
 static int heir_adopt(struct core *core, pid_t pid)
 {
 	const struct target *parent = heirs_find_parent(core, pid);
@@ -144,6 +182,7 @@ static int heir_adopt(struct core *core, pid_t pid)
 	error = guest_map(&core->root, &heir->guest);
 	if (!error) {
 		marks_inherit(heir, parent);
+		heirs_note_folds(core, heir); /* for when it is asked for by itself one day */
 		error = target_has_marks(heir) ? registry_insert(&core->registry, heir) : -ENOENT;
 	}
 	if (error) {

@@ -21,6 +21,10 @@ const struct target *heirs_find_parent(const struct core *core, pid_t pid);
 void heirs_set_policy(
 	const struct host_root *root, const struct registry *registry, struct target *heir);
 
+/* Of a process that has come to be a target by itself, and whose marks are new to us: notes which of its folds it has
+ * from a target that it was forked from. They are nobody's saving as long as they are marked. */
+void heirs_note_folds(const struct core *core, struct target *target);
+
 /* Takes the heirs that have come among the targets, and records them. After the map. 0 or -errno.
  */
 int heirs_adopt(struct core *core);

@@ -8,6 +8,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "daemon/arrival.h"
+#include "daemon/heirs.h"
 #include "daemon/log.h"
 #include "daemon/means.h"
 #include "daemon/release.h"
@@ -203,6 +204,8 @@ int takeover_clean_active(struct core *core, bool *ret_found)
 			continue;
 		found = true;
 		error = clean_target(core, target, &unmark);
+		if (!error && unmark.merged.count)
+			heirs_note_folds(core, target);
 		if (!error)
 			log_info("%s (pid %d): %zu ranges marked by somebody else un-marked, %zu "
 				 "with "

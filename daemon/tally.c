@@ -13,15 +13,15 @@ bool tally_see(struct tally *tally, uint64_t number)
 
 void tally_add_folded(struct tally *tally, const struct folded_page *page)
 {
-	const double before = page->before ? page->before : 1;
 	const uint32_t own = page->mappings > page->inherited ? page->mappings - page->inherited : 1;
-	const bool again = tally_see(tally, page->number);
 
 	if (!page->mappings)
 		return;
-	tally->saved_pages += 1 / before - 1.0 / own;
-	tally->self_pages += again ? 1 / before : 0;
 	tally->exposed_pages += 1 - 1.0 / page->mappings;
+	if (page->before == SHARED_BY_FORK)
+		return;
+	tally->saved_pages += 1.0 / page->before - 1.0 / own;
+	tally->self_pages += tally_see(tally, page->number) ? 1.0 / page->before : 0;
 }
 
 /* There is one zero page: to a VM that has any it is one frame more. */

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/extent.h"
 #include "daemon/frame_set.h"
 
 /* All zero to begin with. */
@@ -31,7 +32,7 @@ struct folded_page {
 	uint64_t number;    /* of its frame */
 	uint32_t mappings;  /* of that, by anybody; 0: not known */
 	uint32_t inherited; /* of these, by a fork after the fold: no folding saved them */
-	uint32_t before;    /* of the page that it was: 1, or more where a fork shared it already */
+	uint32_t before;    /* of the page that it was: 1, or more where a fork shared it already; or SHARED_BY_FORK */
 };
 
 /* Adds the share of the frame that stopped being the target's when the page was folded; and what it needs if all

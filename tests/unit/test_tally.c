@@ -130,6 +130,21 @@ static void test_tally_mappings_of_heirs_save_nothing(void **state)
 	tally_done(&tally);
 }
 
+static void test_tally_what_a_fork_handed_on_is_exposed_and_saves_nothing(void **state)
+{
+	struct folded_page page = page_of(7, 4);
+	struct tally tally = { 0 };
+
+	(void)state;
+	page.before = SHARED_BY_FORK;
+	page.inherited = 2;
+	add(&tally, page, 2);
+	assert_pages(tally.saved_pages, 0);
+	assert_pages(tally.self_pages, 0);
+	assert_pages(tally.exposed_pages, 1.5);
+	tally_done(&tally);
+}
+
 /* An heir may have ended, or its pages broken, between two looks. */
 static void test_tally_more_heirs_than_mappings_is_no_saving(void **state)
 {
@@ -199,6 +214,7 @@ int main(void)
 		cmocka_unit_test(test_tally_of_all_sharers_adds_up_to_the_mappings_less_one),
 		cmocka_unit_test(test_tally_what_fork_shared_before_is_no_saving),
 		cmocka_unit_test(test_tally_mappings_of_heirs_save_nothing),
+		cmocka_unit_test(test_tally_what_a_fork_handed_on_is_exposed_and_saves_nothing),
 		cmocka_unit_test(test_tally_more_heirs_than_mappings_is_no_saving),
 		cmocka_unit_test(test_tally_hidden_frames_are_not_known),
 		cmocka_unit_test(test_tally_of_a_vm_leaves_out_the_zero_page),
