@@ -25,9 +25,9 @@
 #define LOOKS_TRUST 64
 
 /* After a release the twins that made it look promising are mostly still there: it waits for 16
- * passes at least, twice as many each time, 512 at most (four hours at the usual pace). */
-#define SKIP_FIRST 3
-#define SKIP_MOST  9
+ * passes, twice as many each time, 512 at most (four hours at the usual pace). */
+#define RETRY_PASSES UINT64_C(16)
+#define LAPSES_MOST  5
 
 float payoff_kept(double seconds)
 {
@@ -75,12 +75,15 @@ bool payoff_thrashes(const struct extent *extent)
 	return payoff_has_lapsed(extent) && breaks_too_often(extent);
 }
 
-void payoff_released(struct extent *extent)
+void payoff_released(struct extent *extent, uint64_t pass)
 {
 	struct payoff *payoff = &extent->payoff;
 
-	if (payoff->unpaid >= LOOKS_LEAST && payoff->lapses < UINT8_MAX)
-		payoff->lapses++;
+	if (payoff->unpaid >= LOOKS_LEAST) {
+		payoff->retry_pass = pass + (RETRY_PASSES << payoff->lapses);
+		if (payoff->lapses < LAPSES_MOST)
+			payoff->lapses++;
+	}
 	payoff->paid = payoff->unpaid = 0;
 }
 
@@ -89,9 +92,7 @@ unsigned payoff_break_price(const struct extent *extent)
 	return (unsigned)(extent->payoff.broken / BREAKS_PER_FOLD);
 }
 
-unsigned payoff_skip(const struct extent *extent)
+bool payoff_may_fold(const struct extent *extent, uint64_t pass)
 {
-	const unsigned skip = SKIP_FIRST + extent->payoff.lapses;
-
-	return !extent->payoff.lapses ? 0 : skip < SKIP_MOST ? skip : SKIP_MOST;
+	return pass >= extent->payoff.retry_pass;
 }

@@ -20,6 +20,7 @@ struct payoff {
 	uint32_t breaks; /* of the extent, that were known at the last look */
 	uint8_t paid, unpaid; /* looks in a row that found that it pays, or not; they saturate */
 	uint8_t lapses;       /* how often it was released for that */
+	uint64_t retry_pass;  /* not to be folded again before */
 };
 
 /* So much of what was noted seconds ago still counts. */
@@ -34,12 +35,12 @@ bool payoff_look(struct extent *extent, unsigned least, float kept);
 bool payoff_has_lapsed(const struct extent *extent);
 /* Because its folds break as fast as they are made: new ones would do no better. */
 bool payoff_thrashes(const struct extent *extent);
-/* It was released: for that reason, if it had lapsed. */
-void payoff_released(struct extent *extent);
+/* It was released in that pass: for that reason, if it had lapsed. */
+void payoff_released(struct extent *extent, uint64_t pass);
 
 /* Pages more that must fold there, for what broke there before. */
 unsigned payoff_break_price(const struct extent *extent);
-/* Once in 2^N passes it may be folded again. */
-unsigned payoff_skip(const struct extent *extent);
+/* It was not released, or long enough ago to be tried again. */
+bool payoff_may_fold(const struct extent *extent, uint64_t pass);
 
 #endif

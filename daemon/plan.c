@@ -48,13 +48,11 @@ static bool extent_decide(const struct draft_vm *draft, const struct extent *ext
 {
 	const int gain = draft_gain(extent, counts);
 	const int price = (int)draft_price(draft->vm->hugepages, extent);
-	const unsigned disappointed =
+	const unsigned skip =
 		extent->disappointed < DISAPPOINTED_MAX ? extent->disappointed : DISAPPOINTED_MAX;
-	const unsigned lapsed = payoff_skip(extent);
-	const unsigned skip = lapsed > disappointed ? lapsed : disappointed;
 
 	entry->gain = (uint16_t)(gain > 0 ? gain : 0);
-	if (gain < price || pass % (UINT64_C(1) << skip))
+	if (gain < price || pass % (UINT64_C(1) << skip) || !payoff_may_fold(extent, pass))
 		return false;
 	if (extent->visits < 2) {
 		entry->action = PLAN_REVISIT;

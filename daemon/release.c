@@ -147,13 +147,14 @@ static size_t extent_requests(const struct core *core, const struct target *targ
 }
 
 /* A huge page that was built anew is not lost any more. */
-static void extent_released(struct extent *extent, const struct advice_request *last)
+static void extent_released(
+	const struct core *core, struct extent *extent, const struct advice_request *last)
 {
 	if (last->advice == ADVICE_COLLAPSE && !last->ret_result)
 		extent->huge_lost = false;
 	if (extent->dismissed)
 		extent->due_ns = 0;
-	payoff_released(extent);
+	payoff_released(extent, core->pass_number);
 	extent_unmark(extent);
 	extent->visits = 0; /* to be read twice again before it may be marked again */
 }
@@ -189,7 +190,7 @@ static int batch_release(struct core *core, struct target *target, struct extent
 		if (result)
 			failed = result;
 		else
-			extent_released(extents[i], &requests[first[i + 1] - 1]);
+			extent_released(core, extents[i], &requests[first[i + 1] - 1]);
 	}
 	return failed;
 }

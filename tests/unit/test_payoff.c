@@ -101,19 +101,23 @@ static void test_payoff_that_breaks_once_does_not_thrash(void **state)
 static void test_payoff_is_tried_again_ever_later(void **state)
 {
 	struct extent extent = marked(0);
+	uint64_t pass = 100, waits = 16;
 
 	(void)state;
-	assert_int_equal(payoff_skip(&extent), 0);
-	payoff_released(&extent); /* somebody wanted it so */
-	assert_int_equal(payoff_skip(&extent), 0);
-	for (unsigned lapses = 1; lapses < 300; lapses++) {
+	assert_true(payoff_may_fold(&extent, 0));
+	payoff_released(&extent, pass); /* somebody wanted it so */
+	assert_true(payoff_may_fold(&extent, pass));
+	for (unsigned i = 0; i < 300; i++) {
 		extent.marked = true;
 		look(&extent, 3, 1);
 		assert_true(payoff_has_lapsed(&extent));
-		payoff_released(&extent);
+		payoff_released(&extent, pass);
 		extent.marked = false;
 		assert_false(payoff_has_lapsed(&extent));
-		assert_int_equal(payoff_skip(&extent), lapses + 3 < 9 ? lapses + 3 : 9);
+		assert_false(payoff_may_fold(&extent, pass + waits - 1));
+		assert_true(payoff_may_fold(&extent, pass + waits));
+		pass += waits;
+		waits = waits < 512 ? 2 * waits : 512;
 	}
 }
 
@@ -122,13 +126,17 @@ static void test_payoff_trusts_what_paid_for_long(void **state)
 	struct extent extent = marked(0);
 
 	(void)state;
+	for (int looks = 63; looks <= 64; looks++) {
+		extent.folded = 0;
+		look(&extent, 3, 1);
+		payoff_released(&extent, 0);
+		extent.folded = 100;
+		look(&extent, (unsigned)looks, 1);
+	}
+	extent.folded = 0;
 	look(&extent, 3, 1);
-	payoff_released(&extent);
-	extent.folded = 100;
-	look(&extent, 63, 1);
-	assert_true(payoff_skip(&extent) > 0);
-	look(&extent, 1, 1);
-	assert_int_equal(payoff_skip(&extent), 0);
+	payoff_released(&extent, 100);
+	assert_true(payoff_may_fold(&extent, 116)); /* as the first time */
 }
 
 int main(void)
