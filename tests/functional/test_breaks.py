@@ -30,11 +30,11 @@ def breaks(status, *pids):
     return [of(status, pid)["cow_breaks_estimate"] for pid in pids]
 
 
-def wait_folded(daemon, *pids):
+def wait_folded(daemon, *pids, left=64):
     def folded(status):
         vms = {vm["pid"]: vm for vm in status["vms"]}
         return all(pid in vms and vms[pid]["state"] == "folded" and
-                   (vms[pid]["potential_bytes"] or 0) < 64 * host.PAGE for pid in pids)
+                   (vms[pid]["potential_bytes"] or 0) < left * host.PAGE for pid in pids)
     daemon.wait_for(folded)
     return daemon.wait_passes(1)
 
@@ -127,3 +127,33 @@ def test_counts_begin_with_the_daemon_and_nothing_folded_has_no_price(ksm_alone,
             assert status["cost"]["hugepages_lost"] == 2 * WRITER_HUGE
             one.write("twins", 100)
             assert breaks(daemon.wait_passes(2), *pids) == [100, 0]
+
+
+def test_guests_that_write_hold_the_estimate_to_account(ksm_alone, lab):
+    guests = lab.boot("clock1", "clock2", memory_mib=256)
+    clocks = [guest.start(f"writeclock {TWINS} {ZEROS}") for guest in guests]
+    for clock in clocks:
+        assert clock.read_line().startswith("ready ")
+    pids = [guest.pid for guest in guests]
+
+    def write(what, pages):
+        return procs.written(clocks[0].ask(f"{what} {pages}"), pages)
+
+    before = write("twins", 500)
+    with Daemon(config=FAST, policies={"test.conf": merge_policy("vm:clock*")}) as daemon:
+        known = breaks(wait_folded(daemon, *pids, left=1024), *pids)[0]
+        folded = write("twins", 3000)
+        status = daemon.wait_passes(2)
+        daemon.cli("release", "--all")
+        released = write("twins", 500)
+        last = breaks(daemon.wait_passes(2), *pids)[0]
+    price_ns = status["cost"]["cow_break_ns_p50"]
+    print(f"median of a write in a guest: {before[0]} ns before, {folded[0]} ns folded, "
+          f"{released[0]} ns released; a break of the daemon's own: {price_ns} ns")
+    # The guest itself writes a page here and there, and all of the burst's beginning is in `known`.
+    counted = breaks(status, *pids)[0] - known
+    assert counted == pytest.approx(3000, rel=0.03)
+    assert last - known - counted <= 90
+    added_ns = folded[0] - before[0]
+    assert released[0] - before[0] < added_ns / 2
+    assert added_ns / 4 < price_ns < added_ns * 4
