@@ -52,7 +52,7 @@ def test_guests_give_back_what_the_host_s_anonymous_pages_fall_by(ksm_alone, lab
     """Within 1 %; and the plans said so within 5 %."""
     if os.environ.get("PAGEFOLD_SANITIZED"):
         pytest.skip("a daemon under AddressSanitizer moves AnonPages by its own memory")
-    guests = boot_and_stop(lab, "web1", "web2", "web3")
+    guests = boot_and_stop(lab, "web1", "web2")
     pids = [guest.pid for guest in guests]
     before = host.anon_bytes_without(*pids)
     with Daemon(config={**scene.EAGER, "settle-seconds": 1},
@@ -64,9 +64,9 @@ def test_guests_give_back_what_the_host_s_anonymous_pages_fall_by(ksm_alone, lab
     savings = status["savings"]
     check_sums(status)
     # Of 96 MiB in each a fifth is zeros, and half are twins.
-    assert savings["reclaimed_zero_bytes"] > 3 * 18 * MIB
-    assert savings["reclaimed_self_bytes"] + savings["reclaimed_cross_bytes"] > 3 * 40 * MIB
-    assert savings["reclaimed_cross_bytes"] > 2 * 4 * MIB # their kernels, to say the least
+    assert savings["reclaimed_zero_bytes"] > 2 * 18 * MIB
+    assert savings["reclaimed_self_bytes"] + savings["reclaimed_cross_bytes"] > 2 * 40 * MIB
+    assert savings["reclaimed_cross_bytes"] > 4 * MIB  # their kernels, to say the least
     assert abs(savings["prediction_error_percent"]) < 5
     if max(idle) - min(idle) > savings["reclaimed_bytes"] // 200:
         pytest.skip("other work on this host moves AnonPages by more than may be missing")

@@ -107,8 +107,8 @@ def test_once_ends_where_it_waits_for_pressure(host):
 
 def test_folding_stops_before_more_could_break_than_there_is_memory(host):
     """The host seems to lose at once whatever a burst frees: it always has so much, and no more."""
-    available_mib, reserve_mib = 80, 2048 // 256
-    with scene.target(mib=96) as one, scene.target(mib=96) as two, \
+    available_mib, reserve_mib = 48, 2048 // 256
+    with scene.target(mib=64) as one, scene.target(mib=64) as two, \
             pagefoldd(host, one, two) as daemon:
         host.set(available_mib)
         scene.wait_state(daemon, one, "folded", "nothing more is folded", timeout=60)
@@ -128,7 +128,7 @@ def test_folding_stops_before_more_could_break_than_there_is_memory(host):
         daemon.wait_passes(3)
         assert daemon.status()["savings"]["exposure_bytes"] <= exposure
         host.set(available_mib, swap_mib=1024)
-        daemon.wait_for(lambda now: now["savings"]["exposure_bytes"] > exposure + 32 * MIB and
+        daemon.wait_for(lambda now: now["savings"]["exposure_bytes"] > exposure + 16 * MIB and
                         now["host"]["warnings"] == [])
         scene.check_memory(one, two)
 
