@@ -26,7 +26,8 @@ static void page_forget(struct fold_memory *memory, unsigned page)
 static void page_take_zero(struct fold_memory *memory, unsigned page, struct break_counts *inout)
 {
 	/* ksmd folds nothing that is not there. */
-	const bool foreign = page_set_has(&memory->gone, page) || page_set_has(&memory->foreign, page);
+	const bool foreign =
+		page_set_has(&memory->gone, page) || page_set_has(&memory->foreign, page);
 
 	if (page_set_has(&memory->zero, page))
 		return;

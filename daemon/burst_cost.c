@@ -28,7 +28,8 @@ static uint64_t faults_of(const struct core *core, const struct target *target)
 {
 	struct footprint footprint;
 
-	return footprint_read(&core->root, target_pid(target), &footprint) == 0 ? footprint.faults : 0;
+	return footprint_read(&core->root, target_pid(target), &footprint) == 0 ? footprint.faults
+										: 0;
 }
 
 static uint64_t folded_pages(const struct target *target)
@@ -45,7 +46,8 @@ static int64_t pages_scanned(const struct core *core)
 {
 	struct ksm_counters counters;
 
-	return ksm_counters_read(&core->root, &counters) == 0 ? counters.pages_scanned : KSM_KNOB_ABSENT;
+	return ksm_counters_read(&core->root, &counters) == 0 ? counters.pages_scanned
+							      : KSM_KNOB_ABSENT;
 }
 
 void burst_cost_begin(struct core *core, uint64_t ksmd_cpu_ns, struct burst_cost *ret)
@@ -75,7 +77,8 @@ void burst_cost_scan(struct burst_cost *cost, uint64_t ksmd_cpu_ns)
 }
 
 /* By what was seen of each; where nothing was, by what each has folded. */
-static void hidden_share(struct burst_cost *cost, uint64_t hidden, const uint64_t *seen, uint64_t all_seen)
+static void hidden_share(
+	struct burst_cost *cost, uint64_t hidden, const uint64_t *seen, uint64_t all_seen)
 {
 	_cleanup_free_ uint64_t *weights = calloc(cost->count + 1, sizeof(*weights));
 
@@ -137,7 +140,8 @@ static void delays_estimate(struct burst_cost *cost, uint64_t burst_cpu_ns)
 		if (faults <= cost->vms[i].faults)
 			continue; /* gone, or none */
 		target->cost.delay_ns += fold_cost_burst_ns(faults - cost->vms[i].faults,
-			(double)burst_cpu_ns / (double)burst_ns * (double)target_marks(target) / marked,
+			(double)burst_cpu_ns / (double)burst_ns * (double)target_marks(target) /
+				marked,
 			(double)burst_cpu_ns / (double)pages);
 	}
 }

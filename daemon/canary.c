@@ -12,8 +12,9 @@
 #include "common/clock.h"
 #include "hypervisor-glue/pagemap.h"
 
-/* 512 KiB, of which half is folded. Both pages of a pair break, the second one as what nobody shares any
- * more, which KSM copies all the same: enough for 32 passes. ksmd's price is 0.1 ms a scan. */
+/* 512 KiB, of which half is folded. Both pages of a pair break, the second one as what nobody
+ * shares any more, which KSM copies all the same: enough for 32 passes. ksmd's price is 0.1 ms a
+ * scan. */
 #define PAIRS      64
 #define PAGES      (2 * PAIRS)
 #define PAGE       PAGEMAP_PAGE_BYTES
@@ -39,13 +40,14 @@ static int random_fill(unsigned char *memory, size_t bytes)
 
 static void canary_make(struct canary *canary)
 {
-	unsigned char *const memory = mmap(NULL, 2 * PAIR_BYTES, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned char *const memory = mmap(
+		NULL, 2 * PAIR_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (memory == MAP_FAILED)
 		return;
 	/* No child may share them: the attach helper is one. */
-	if (madvise(memory, 2 * PAIR_BYTES, MADV_DONTFORK) < 0 || random_fill(memory, PAIR_BYTES) < 0) {
+	if (madvise(memory, 2 * PAIR_BYTES, MADV_DONTFORK) < 0 ||
+		random_fill(memory, PAIR_BYTES) < 0) {
 		(void)munmap(memory, 2 * PAIR_BYTES);
 		return;
 	}

@@ -4,8 +4,9 @@
 #include "hypervisor-glue/pagemap.h"
 
 /*
- * A KSM page that nobody else maps any more looks like the process's own to the page tables, and is still
- * copied when it is written. Which of the pages that were folded are such ones, only their frames tell.
+ * A KSM page that nobody else maps any more looks like the process's own to the page tables, and is
+ * still copied when it is written. Which of the pages that were folded are such ones, only their
+ * frames tell.
  */
 static int lonely_find(struct guest *guest, const struct extent *extent, struct fold_look *look)
 {
@@ -21,8 +22,8 @@ static int lonely_find(struct guest *guest, const struct extent *extent, struct 
 			page++;
 			continue;
 		}
-		error = pagemap_frames(&guest->pagemap, extent->start + first * PAGE_BYTES, page - first,
-			frames);
+		error = pagemap_frames(
+			&guest->pagemap, extent->start + first * PAGE_BYTES, page - first, frames);
 		if (error)
 			return error;
 		for (unsigned i = first; i < page; i++)
@@ -36,8 +37,8 @@ static int lonely_find(struct guest *guest, const struct extent *extent, struct 
 
 static int look_vm(struct guest *guest, const struct extent *extent, struct fold_look *look)
 {
-	const int error = pagemap_shared_frames(&guest->pagemap, extent->start,
-		extent_pages(extent), look->tenures, look->numbers);
+	const int error = pagemap_shared_frames(
+		&guest->pagemap, extent->start, extent_pages(extent), look->tenures, look->numbers);
 
 	if (error)
 		return error;
@@ -51,7 +52,7 @@ static int look_vm(struct guest *guest, const struct extent *extent, struct fold
 		look->zero -= is_zero;
 		look->shared += tenure == PAGE_SHARED;
 		look->folds[page] = tenure == PAGE_SHARED ? FOLD_KSM
-			: tenure == PAGE_OWN              ? FOLD_OWN
+				    : tenure == PAGE_OWN  ? FOLD_OWN
 							  : FOLD_GONE;
 	}
 	return extent->memory ? lonely_find(guest, extent, look) : 0;
@@ -70,12 +71,12 @@ static int look_process(struct guest *guest, const struct extent *extent, struct
 		const struct page_frame *frame = &frames[page];
 
 		look->tenures[page] = frame->ksm || frame->zero ? PAGE_SHARED
-			: frame->pfn                            ? PAGE_OWN
+				      : frame->pfn              ? PAGE_OWN
 								: PAGE_NOT_PRESENT;
-		look->folds[page] = frame->ksm ? FOLD_KSM
-			: frame->zero          ? FOLD_ZERO
-			: frame->pfn           ? FOLD_OWN
-					       : FOLD_GONE;
+		look->folds[page] = frame->ksm    ? FOLD_KSM
+				    : frame->zero ? FOLD_ZERO
+				    : frame->pfn  ? FOLD_OWN
+						  : FOLD_GONE;
 		look->lonely = look->lonely || (frame->ksm && frame->exclusive);
 		look->numbers[page] = frame->ksm || frame->zero ? frame->pfn : 0;
 		look->mappings[page] = frame->mapcount;
