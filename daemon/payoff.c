@@ -17,10 +17,6 @@
  */
 #define BREAKS_PER_FOLD 8
 
-/* So many looks in a row: one of them may fall into a moment at which the guest has just broken
- * what ksmd folds again with the next burst. */
-#define LOOKS_LEAST 3
-
 /* Looks in a row that paid, after which it is as if it had never lapsed. */
 #define LOOKS_TRUST 64
 
@@ -55,7 +51,7 @@ bool payoff_look(struct extent *extent, unsigned least, float kept)
 		payoff->paid = 0;
 		if (payoff->unpaid < UINT8_MAX)
 			payoff->unpaid++;
-		return payoff->unpaid == LOOKS_LEAST;
+		return payoff->unpaid == PAYOFF_LOOKS_LEAST;
 	}
 	payoff->unpaid = 0;
 	if (payoff->paid < UINT8_MAX)
@@ -67,7 +63,7 @@ bool payoff_look(struct extent *extent, unsigned least, float kept)
 
 bool payoff_has_lapsed(const struct extent *extent)
 {
-	return extent->marked && extent->payoff.unpaid >= LOOKS_LEAST;
+	return extent->marked && extent->payoff.unpaid >= PAYOFF_LOOKS_LEAST;
 }
 
 bool payoff_thrashes(const struct extent *extent)
@@ -79,7 +75,7 @@ void payoff_released(struct extent *extent, uint64_t pass)
 {
 	struct payoff *payoff = &extent->payoff;
 
-	if (payoff->unpaid >= LOOKS_LEAST) {
+	if (payoff->unpaid >= PAYOFF_LOOKS_LEAST) {
 		payoff->retry_pass = pass + (RETRY_PASSES << payoff->lapses);
 		if (payoff->lapses < LAPSES_MOST)
 			payoff->lapses++;

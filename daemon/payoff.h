@@ -14,6 +14,10 @@
 
 struct extent;
 
+/* So many looks in a row must find that an extent does not pay: ten minutes and more as shipped. A guest
+ * that has just broken what ksmd folds again with the next burst is no reason to give it up. */
+#define PAYOFF_LOOKS_LEAST 20
+
 /* Of one extent. */
 struct payoff {
 	float broken;    /* folds that broke there; what lies ten minutes back counts a third */

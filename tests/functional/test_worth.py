@@ -56,7 +56,7 @@ def test_extents_that_stopped_paying_are_released_and_huge_again(ksm_alone):
             for process in (one, two):
                 rewrite(process, (1, 2), TWINS - 10)
                 rewrite(process, (4,), TWINS // 2)
-            daemon.wait_for(lambda _: folded(daemon, one) == folded(daemon, two) == [0, 3, 4, 5])
+            daemon.wait_for(lambda _: folded(daemon, one) == folded(daemon, two) == [0, 3, 4, 5], 90)
             for process in (one, two):
                 assert huge_bytes(process, 1) > 0 and huge_bytes(process, 2) > 0
                 assert huge_bytes(process, 4) == 0

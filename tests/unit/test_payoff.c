@@ -22,13 +22,13 @@ static void look(struct extent *extent, unsigned times, float kept)
 		payoff_look(extent, LEAST, kept);
 }
 
-static void test_payoff_lapses_after_three_looks_in_a_row(void **state)
+static void test_payoff_lapses_after_many_looks_in_a_row(void **state)
 {
 	struct extent extent = marked(LEAST - 1);
 
 	(void)state;
-	assert_false(payoff_look(&extent, LEAST, 1));
-	assert_false(payoff_look(&extent, LEAST, 1));
+	for (int looks = 1; looks < PAYOFF_LOOKS_LEAST; looks++)
+		assert_false(payoff_look(&extent, LEAST, 1));
 	assert_false(payoff_has_lapsed(&extent));
 	assert_true(payoff_look(&extent, LEAST, 1));
 	assert_true(payoff_has_lapsed(&extent));
@@ -47,7 +47,7 @@ static void test_payoff_counts_zero_pages_as_folds(void **state)
 	(void)state;
 	extent.zero_before = 5;
 	extent.zero_after = 5 + LEAST;
-	look(&extent, 10, 1);
+	look(&extent, 2 * PAYOFF_LOOKS_LEAST, 1);
 	assert_false(payoff_has_lapsed(&extent));
 }
 
@@ -60,8 +60,8 @@ static void test_payoff_waits_for_the_burst(void **state)
 	(void)state;
 	fresh.fresh = true;
 	watched.watched = true;
-	look(&fresh, 10, 1);
-	look(&watched, 10, 1);
+	look(&fresh, 2 * PAYOFF_LOOKS_LEAST, 1);
+	look(&watched, 2 * PAYOFF_LOOKS_LEAST, 1);
 	assert_false(payoff_has_lapsed(&fresh));
 	assert_false(payoff_has_lapsed(&watched));
 }
@@ -77,7 +77,7 @@ static void test_payoff_thrashes_where_all_breaks_again_and_again(void **state)
 	}
 	assert_false(payoff_has_lapsed(&extent)); /* eight times all of it just pay */
 	extent.breaks++;
-	look(&extent, 3, 1);
+	look(&extent, PAYOFF_LOOKS_LEAST, 1);
 	assert_true(payoff_thrashes(&extent));
 	assert_int_equal(payoff_break_price(&extent), 200);
 	/* What broke is forgotten in time. */
@@ -94,7 +94,7 @@ static void test_payoff_that_breaks_once_does_not_thrash(void **state)
 	look(&extent, 1, 1);
 	extent.folded = 60;
 	extent.breaks = 340;
-	look(&extent, 10, payoff_kept(30));
+	look(&extent, 2 * PAYOFF_LOOKS_LEAST, payoff_kept(30));
 	assert_false(payoff_has_lapsed(&extent));
 }
 
@@ -109,7 +109,7 @@ static void test_payoff_is_tried_again_ever_later(void **state)
 	assert_true(payoff_may_fold(&extent, pass));
 	for (unsigned i = 0; i < 300; i++) {
 		extent.marked = true;
-		look(&extent, 3, 1);
+		look(&extent, PAYOFF_LOOKS_LEAST, 1);
 		assert_true(payoff_has_lapsed(&extent));
 		payoff_released(&extent, pass);
 		extent.marked = false;
@@ -128,13 +128,13 @@ static void test_payoff_trusts_what_paid_for_long(void **state)
 	(void)state;
 	for (int looks = 63; looks <= 64; looks++) {
 		extent.folded = 0;
-		look(&extent, 3, 1);
+		look(&extent, PAYOFF_LOOKS_LEAST, 1);
 		payoff_released(&extent, 0);
 		extent.folded = 100;
 		look(&extent, (unsigned)looks, 1);
 	}
 	extent.folded = 0;
-	look(&extent, 3, 1);
+	look(&extent, PAYOFF_LOOKS_LEAST, 1);
 	payoff_released(&extent, 100);
 	assert_true(payoff_may_fold(&extent, 116)); /* as the first time */
 }
@@ -142,7 +142,7 @@ static void test_payoff_trusts_what_paid_for_long(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_payoff_lapses_after_three_looks_in_a_row),
+		cmocka_unit_test(test_payoff_lapses_after_many_looks_in_a_row),
 		cmocka_unit_test(test_payoff_counts_zero_pages_as_folds),
 		cmocka_unit_test(test_payoff_waits_for_the_burst),
 		cmocka_unit_test(test_payoff_thrashes_where_all_breaks_again_and_again),

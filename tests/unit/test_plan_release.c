@@ -62,7 +62,7 @@ static void look(struct extent *extent, unsigned times)
 static void lapse(struct extent *extent, uint16_t folded)
 {
 	extent->folded = extent->twins = folded;
-	look(extent, 3);
+	look(extent, PAYOFF_LOOKS_LEAST);
 }
 
 static struct plan make(uint64_t pass)
@@ -135,7 +135,7 @@ static void test_plan_releases_what_breaks_as_fast_as_it_is_folded(void **state)
 {
 	(void)state;
 	first(0)->breaks = 801;
-	look(first(0), 3);
+	look(first(0), PAYOFF_LOOKS_LEAST);
 	assert_non_null(strstr(reason_of(0), "break as fast"));
 }
 
@@ -145,7 +145,7 @@ static void test_plan_folds_again_rather_than_to_release(void **state)
 
 	(void)state;
 	first(0)->folded = 0;
-	look(first(0), 3); /* but all of its twins are still there */
+	look(first(0), PAYOFF_LOOKS_LEAST); /* but all of its twins are still there */
 	plan = make(1);
 	assert_int_equal(plan.count, 1);
 	assert_int_equal(plan.entries[0].action, PLAN_FOLD);
@@ -173,7 +173,7 @@ static void test_plan_leaves_a_release_alone_for_some_passes(void **state)
 
 	(void)state;
 	first(0)->folded = 0;
-	look(first(0), 3);
+	look(first(0), PAYOFF_LOOKS_LEAST);
 	payoff_released(first(0), 0);
 	extent_unmark(first(0));
 	for (uint64_t pass = 0; pass < 64; pass++) {
