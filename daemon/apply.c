@@ -78,7 +78,7 @@ static void strangers_take_over(
 			stranger_arrives(core, &strangers[i]))
 			continue;
 		if (takeover_stranger(core, &strangers[i], &reason) < 0)
-			sentences_add(&core->warnings, "take-over of %s (pid %d) failed: %s",
+			sentences_add(&core->findings, "take-over of %s (pid %d) failed: %s",
 				strangers[i].name, (int)strangers[i].pid, reason ? reason : "?");
 		else
 			log_notice("%s (pid %d): its memory is not mergeable any more (take-over)",
@@ -325,7 +325,7 @@ static int apply_folds(struct core *core, void (*before_burst)(void *arg), void 
 		(long long)result.gained_pages, (unsigned long long)(result.ksmd_cpu_ns / NS_PER_MS),
 		(unsigned long long)result.scans, (unsigned long long)(result.wall_ns / NS_PER_MS));
 	if (result.end == BURST_STRANGER || result.end == BURST_TIMEOUT)
-		sentences_add(&core->warnings, "the last burst was %s", burst_end_text(result.end));
+		sentences_add(&core->findings, "the last burst was %s", burst_end_text(result.end));
 	/* What a burst that was cut short did not get to stays marked for the next one. */
 	if (result.end == BURST_INTERRUPTED || result.end == BURST_STRANGER ||
 		result.end == BURST_WATCHED || result.end == BURST_LIMITED) {

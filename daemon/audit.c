@@ -197,14 +197,14 @@ void audit_take(struct core *core)
 	if (audit->due)
 		error = audit_run(core);
 	if (error)
-		sentences_add(&core->warnings,
+		sentences_add(&core->findings,
 			"whether somebody else shares frames of group %s could not be found out: "
 			"%s",
 			core->active_group, strerror(-error));
 	if (audit->finding && !audit->due && clock_monotonic_ns() >= audit->finding_until_ns)
 		free(steal_pointer(&audit->finding));
 	if (audit->finding)
-		sentences_add(&core->warnings, "%s", audit->finding);
+		sentences_add(&core->findings, "%s", audit->finding);
 }
 
 void audit_done(struct audit *audit)

@@ -197,6 +197,7 @@ void core_close(struct core *core)
 	canary_done(&core->canary);
 	sentences_clear(&core->blocked_by);
 	sentences_clear(&core->warnings);
+	sentences_clear(&core->findings);
 	config_done(&core->config);
 	policy_set_done(&core->policies);
 	host_root_done(&core->root);

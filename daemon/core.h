@@ -83,6 +83,7 @@ struct core {
 
 	/* of this pass */
 	struct sentences blocked_by, warnings;
+	struct sentences findings; /* more warnings: of the last pass that did not rest, said until the next */
 	uint64_t pass_pages, pass_scan_ns;
 	uint64_t pass_ns; /* how long the last one took */
 	enum thp_mode thp_mode;

@@ -74,7 +74,7 @@ void group_switch(struct core *core, const char *group)
 	if (!strcmp(core->active_group, group))
 		return;
 	if (core->active_group[0] && !group_fits(core, core->active_group, &reason)) {
-		sentences_add(&core->warnings,
+		sentences_add(&core->findings,
 			"group %s stays active, since what its VMs have folded would have to be given "
 			"back before group %s takes over: %s",
 			core->active_group, group, reason ? reason : "?");

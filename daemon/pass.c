@@ -240,6 +240,7 @@ static int stages_look(struct core *core, bool news, struct publication *publica
 {
 	int error = stage_map(core, ret_cost_ns);
 
+	sentences_clear(&core->findings);
 	if (!error)
 		error = heirs_adopt(core);
 	if (error)
@@ -249,6 +250,7 @@ static int stages_look(struct core *core, bool news, struct publication *publica
 	if (news)
 		account_targets(core);
 	(void)restraint_look(core);
+	record_losses(core); /* nobody is told that a VM is gone whose marks are still on record */
 	if (news)
 		publish_now(publication);
 	return 0;

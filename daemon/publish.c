@@ -108,12 +108,15 @@ static int vm_fill(const struct core *core, struct target *target, struct snapsh
 
 /* ---- the snapshot of the host ---- */
 
-static char **sentences_copy(const struct sentences *sentences)
+/* more: NULL, or what is said after them. */
+static char **sentences_copy(const struct sentences *sentences, const struct sentences *more)
 {
-	char **copy = calloc(sentences->count + 1, sizeof(char *));
+	const size_t count = sentences->count + (more ? more->count : 0);
+	char **copy = calloc(count + 1, sizeof(char *));
 
-	for (size_t i = 0, n = 0; copy && i < sentences->count; i++) {
-		copy[n] = strdup(sentences->texts[i]);
+	for (size_t i = 0, n = 0; copy && i < count; i++) {
+		copy[n] = strdup(i < sentences->count ? sentences->texts[i]
+						      : more->texts[i - sentences->count]);
 		n += copy[n] != NULL;
 	}
 	return copy;
@@ -127,7 +130,7 @@ static char **features_copy(const struct features *features)
 	for (int i = 0; i < FEATURE_COUNT; i++)
 		if (features->have[i])
 			sentences_add(&names, "%s", feature_name((enum feature)i));
-	copy = sentences_copy(&names);
+	copy = sentences_copy(&names, NULL);
 	sentences_clear(&names);
 	return copy;
 }
@@ -150,8 +153,8 @@ static void host_fill(const struct core *core, struct snapshot *snapshot)
 		snapshot->active_group = strdup(core->active_group);
 	snapshot->paused = core->paused;
 	snapshot->ksm_driver = driver_name(&core->driver);
-	snapshot->blocked_by = sentences_copy(&core->blocked_by);
-	snapshot->warnings = sentences_copy(&core->warnings);
+	snapshot->blocked_by = sentences_copy(&core->blocked_by, NULL);
+	snapshot->warnings = sentences_copy(&core->warnings, &core->findings);
 }
 
 static int64_t sum_measured(int64_t sum, int64_t value)

@@ -42,6 +42,7 @@ static inline void made_core_done(struct core *core)
 	restraint_done(&core->restraint);
 	sentences_clear(&core->blocked_by);
 	sentences_clear(&core->warnings);
+	sentences_clear(&core->findings);
 	free(core->driver.reason);
 	*core = (struct core){ 0 };
 }

@@ -317,7 +317,7 @@ static void test_audit_is_due_at_once_where_a_stranger_was_there(void **state)
 	/* It has nothing of ours. */
 	audit_take(&core);
 	assert_false(core.audit.due || core.audit.at_once);
-	assert_int_equal(core.warnings.count, 0);
+	assert_int_equal(core.findings.count, 0);
 }
 
 /* The copies cannot be made: nothing that can be attached to is here. */
@@ -335,18 +335,18 @@ static void test_audit_that_cannot_put_it_right_says_so_and_stays_due(void **sta
 	assert_false(core.audit.at_once); /* with every pass, not all the time */
 	assert_int_equal(core.audit.frames, 1);
 	assert_int_equal(core.audit.left, 1);
-	assert_int_equal(core.warnings.count, 1);
-	assert_non_null(strstr(core.warnings.texts[0], "java (pid 200): 1"));
-	assert_non_null(strstr(core.warnings.texts[0], "vm100 (pid 100)"));
+	assert_int_equal(core.findings.count, 1);
+	assert_non_null(strstr(core.findings.texts[0], "java (pid 200): 1"));
+	assert_non_null(strstr(core.findings.texts[0], "vm100 (pid 100)"));
 	/* The same is not counted twice. */
 	audit_take(&core);
 	assert_int_equal(core.audit.frames, 1);
 	/* It has ended. */
 	fake_host_remove(&fake, STRANGER);
-	sentences_clear(&core.warnings);
+	sentences_clear(&core.findings);
 	audit_take(&core);
 	assert_false(core.audit.due);
-	assert_int_equal(core.warnings.count, 0);
+	assert_int_equal(core.findings.count, 0);
 }
 
 static void test_audit_finding_is_shown_for_a_while(void **state)
@@ -355,12 +355,12 @@ static void test_audit_finding_is_shown_for_a_while(void **state)
 	core.audit.finding = strdup("what was found");
 	core.audit.finding_until_ns = UINT64_MAX;
 	audit_take(&core);
-	assert_int_equal(core.warnings.count, 1);
-	assert_string_equal(core.warnings.texts[0], "what was found");
-	sentences_clear(&core.warnings);
+	assert_int_equal(core.findings.count, 1);
+	assert_string_equal(core.findings.texts[0], "what was found");
+	sentences_clear(&core.findings);
 	core.audit.finding_until_ns = 0;
 	audit_take(&core);
-	assert_int_equal(core.warnings.count, 0);
+	assert_int_equal(core.findings.count, 0);
 }
 
 int main(void)

@@ -182,7 +182,7 @@ static void test_census_follows_a_configured_group(void **state)
 	(void)strcpy(core.config.active_group, "nobody");
 	take();
 	assert_string_equal(core.active_group, "nobody");
-	assert_int_equal(core.warnings.count, 0);
+	assert_int_equal(core.findings.count, 0);
 }
 
 static void test_census_configured_group_waits_for_the_folds_of_another(void **state)
@@ -196,8 +196,8 @@ static void test_census_configured_group_waits_for_the_folds_of_another(void **s
 	(void)strcpy(core.config.active_group, "db");
 	take();
 	assert_string_equal(core.active_group, "web");
-	assert_int_equal(core.warnings.count, 1);
-	assert_non_null(strstr(core.warnings.texts[0], "group web stays active"));
+	assert_int_equal(core.findings.count, 1);
+	assert_non_null(strstr(core.findings.texts[0], "group web stays active"));
 	extent_of(web1)->marked = false;
 	take();
 	assert_string_equal(core.active_group, "db");
