@@ -4,7 +4,7 @@
 import pytest
 
 from domain_scene import (CHECKED_MIB, MIB, check, checked, pagefoldd, start, wait_books, wait_folded)
-from lab import marks
+from lab import host, marks
 
 pytestmark = pytest.mark.usefixtures("ksm_alone")
 
@@ -136,6 +136,7 @@ def test_what_the_balloon_takes_and_free_pages_are_no_savings(libvirtd):
         daemon.wait_for(lambda _status: all(
             ((daemon.vm(domain.pid) or {}).get("reclaimed_bytes") or 0) > (48 + CHECKED_MIB) // 3 * MIB
             for domain in domains))
+        wait_all_folded(daemon, *domains)
         wait_books(daemon, one, two)
         folded, resident = marks.ksm_bytes(one.pid), daemon.vm(one.pid)["resident_bytes"]
         # The guest reports what is free; nobody asked for it.
@@ -159,6 +160,21 @@ def test_what_the_balloon_takes_and_free_pages_are_no_savings(libvirtd):
         check(*staying)
         for domain in domains:
             assert not marks.unrecorded(daemon.state_dir, domain.pid)
+
+
+def wait_all_folded(daemon, *domains):
+    """All has been read, also what was put off, and nothing more comes of it."""
+    def all_read(_status):
+        vms = [daemon.vm(domain.pid) for domain in domains]
+        return all(vm["pages_scanned"] * host.PAGE > vm["resident_bytes"] * 0.7 for vm in vms)
+
+    def folded():
+        return sum(marks.ksm_bytes(domain.pid) for domain in domains)
+    daemon.wait_for(all_read, 150)
+    before = 0
+    while folded() > before * 1.02:
+        before = folded()
+        daemon.wait_passes(4)
 
 
 def wait_balloon(libvirtd, domain, mib):
