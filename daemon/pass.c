@@ -287,6 +287,11 @@ static bool payoffs_look(struct core *core)
 		for (size_t e = 0; target->mapped && e < target->guest.map.count; e++) {
 			struct extent *extent = &target->guest.map.extents[e];
 
+			/* Memory first: what it costs is not asked. */
+			if (target->policy.hugepages == HUGEPAGES_FOLD) {
+				extent->payoff = (struct payoff){ .breaks = extent->breaks };
+				continue;
+			}
 			lapsed = payoff_look(extent, draft_least(target->policy.hugepages, extent), kept) ||
 				lapsed;
 		}
