@@ -36,9 +36,9 @@ def check_clean(daemon):
 
 
 def test_death_in_the_middle_of_a_scan():
-    with scene.target(mib=128) as dying, scene.pair() as beside, \
+    with scene.target(mib=512) as dying, scene.pair() as beside, \
             scene.pagefoldd(dying, *beside, config=SLOW_SCAN) as daemon:
-        # Below its first pass, the daemon has read a part of it: 128 MiB take it some seconds.
+        # Below its first pass, the daemon has read a part of it: 512 MiB take it some seconds.
         before = host.process_cpu_seconds(daemon.pid)
         while host.process_cpu_seconds(daemon.pid) == before:
             pass
