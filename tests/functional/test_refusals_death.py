@@ -42,8 +42,8 @@ def test_death_in_the_middle_of_a_scan():
         before = host.process_cpu_seconds(daemon.pid)
         while host.process_cpu_seconds(daemon.pid) == before:
             pass
-        kill(dying)
         assert daemon.status()["pass"]["number"] == 0
+        kill(dying)
         daemon.write_config(scene.EAGER)
         daemon.reload()
         scene.wait_folded(daemon, *beside)
