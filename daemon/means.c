@@ -75,6 +75,17 @@ bool means_refused(const struct core *core, const struct target *target)
 		is_early(core, target);
 }
 
+bool means_were_missed(const struct core *core)
+{
+	for (size_t i = 0; i < core->registry.count; i++) {
+		const struct target *target = core->registry.targets[i];
+
+		if (target->hook_missed && !means_refused(core, target))
+			return true;
+	}
+	return false;
+}
+
 const char *means_name(const struct core *core, const struct target *target)
 {
 	return means_is_attached(core, target) ? target->hook->ops->name

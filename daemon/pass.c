@@ -161,14 +161,16 @@ static int stage_plan(struct core *core)
 	for (size_t i = 0; i < count; i++) {
 		struct target *target = core->registry.targets[i];
 
+		const bool wanted = target_wants_folds(target, core->active_group);
+
 		target->planned_whole = means_is_whole(core, target);
+		target->hook_missed = wanted && means_refused(core, target);
 		vms[i] = (struct plan_vm){
 			.name = target_name(target),
 			.pid = target_pid(target),
 			.map = &target->guest.map,
 			.hugepages = target->policy.hugepages,
-			.fold = target_wants_folds(target, core->active_group) &&
-				!means_refused(core, target) &&
+			.fold = wanted && !target->hook_missed &&
 				!judgement_rests(&target->judgement),
 			.release = must_release(core, target) ||
 				judgement_rests(&target->judgement),

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "daemon/census.h"
 #include "daemon/core.h"
+#include "daemon/means.h"
 
 /* A full pass after 10,000 times its own CPU time: 0.01 % of a core; after 200 times while something
  * waits to be folded, which is over after some passes. */
@@ -44,7 +45,8 @@ bool rest_is_allowed(const struct core *core)
 	const uint64_t full_due_ns = core->rest.full_ns + core->rest.cost_ns * factor;
 
 	return core->rest.full_ns && !core->once && !core->paused && !core->index_stale &&
-	       !restraint_lifts(core) && !core->audit.due && !core->audit.at_once && clock_monotonic_ns() < full_due_ns;
+	       !restraint_lifts(core) && !means_were_missed(core) && !core->audit.due && !core->audit.at_once &&
+	       clock_monotonic_ns() < full_due_ns;
 }
 
 bool rest_goes_on(const struct core *core)

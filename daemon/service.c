@@ -192,7 +192,8 @@ static int watchdog_start(struct service *service)
 	error = sd_event_now(service->event, CLOCK_MONOTONIC, &now);
 	if (error < 0)
 		return error;
-	return sd_event_add_time(service->event, NULL, CLOCK_MONOTONIC, now, 0, on_watchdog, service);
+	return sd_event_add_time(service->event, NULL, CLOCK_MONOTONIC, now, service->watchdog_usec / 8,
+		on_watchdog, service);
 }
 
 static int signals_block(void)

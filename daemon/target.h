@@ -44,6 +44,7 @@ struct target {
 	const struct merge_hook_ops *hook_ops; /* chosen by policy; NULL: not chosen yet */
 	struct merge_hook *hook;               /* attached; NULL: not (yet) */
 	uint64_t hook_retry_ns;                /* not before, after a failed attach */
+	bool hook_missed;                      /* the last plan would have folded it, had it had a hook */
 	bool hook_was_stopped;                 /* the process was, then: not before it goes on */
 	char hook_reason[2 * HOOK_REASON_BYTES]; /* why it could not attach; "": it could, or was not tried */
 

@@ -3,6 +3,7 @@
 through fold, write, release, kill -9 and restart."""
 
 import contextlib
+import re
 import time
 
 import pytest
@@ -12,8 +13,9 @@ from lab.daemon import Daemon, merge_policy
 
 # default-mode: other virtual machines of this host are none of our business.
 FAST = {"cpu-percent": 100, "scan-interval": 1, "settle-seconds": 0, "default-mode": "off"}
-# What a checker writes all the time, in what it may not find a wrong byte: half of it every round.
-BUSY = ("--hot-writes", "64", "--stray-writes", "16", "--pause-ms", "2")
+# What a checker writes all the time, in what it may not find a wrong byte; slowly enough that most of what it
+# holds is the same from one look to the next, or nothing of it would be folded.
+BUSY = ("--hot-writes", "64", "--stray-writes", "4", "--pause-ms", "20")
 ROUNDS = 4
 FOLDED_AT_LEAST = 1 << 20
 
@@ -37,8 +39,7 @@ def go_through_everything(directory, pids, write, check, policy):
                 assert not any(marks.ksm_bytes(pid) for pid in pids)
                 write()
                 # A change of the policy ends the hold.
-                daemon.write_policy("test.conf", policy.replace(
-                    "group = default", f"group = g{number}"))
+                daemon.write_policy("test.conf", re.sub("group = .*", f"group = g{number}", policy))
                 daemon.reload()
             else:
                 daemon.kill()

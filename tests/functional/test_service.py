@@ -71,14 +71,14 @@ def test_manager_hears_of_start_reload_and_end(idle):
 
 
 def test_watchdog_is_fed_in_time():
-    period = 0.4
+    period = 1
     with Daemon(config={**FAST, "ksm-owner": "stand-by"},
                 environment={"WATCHDOG_USEC": str(int(period * 1e6))}) as daemon:
         began = time.monotonic()
-        for _ in range(6):
+        for _ in range(4):
             daemon.notified = []
             daemon.wait_notified("WATCHDOG=1", period)
-        assert time.monotonic() - began < 6 * period
+        assert time.monotonic() - began < 4 * period
 
 
 def test_without_a_watchdog_nobody_is_fed(idle):
