@@ -12,6 +12,7 @@
 #include "daemon/fold.h"
 #include "daemon/log.h"
 #include "daemon/means.h"
+#include "daemon/unfold.h"
 #include "daemon/whole.h"
 #include "hypervisor-glue/host_memory.h"
 
@@ -19,14 +20,6 @@
 #define RESERVE_DIVISOR     20
 #define RESERVE_LEAST_BYTES (UINT64_C(128) << 20)
 
-/*
- * UNMERGEABLE holds the target's address space locked while it copies, some 20 us a page where the frame has
- * many sharers: a request covers no more than the stall budget allows, and at least so many pages.
- */
-#define COPY_NS_PER_PAGE  22000
-#define PIECE_PAGES_LEAST 16
-/* UNMERGEABLE of the pieces of an extent, and HUGEPAGE and COLLAPSE after them. */
-#define REQUESTS_PER_EXTENT (EXTENT_PAGES / PIECE_PAGES_LEAST + 2)
 /* After each batch the headroom is looked at again: 32 MiB at the most come back in between. */
 #define EXTENTS_PER_BATCH 16
 
@@ -70,18 +63,6 @@ int release_headroom(
 	return 0;
 }
 
-/* Rebuilding a huge page also backs what was a hole or a zero page in it: where memory comes first, not for its own
- * sake. */
-static bool wants_collapse(
-	const struct core *core, const struct target *target, const struct extent *extent)
-{
-	if (extent->dismissed && target->policy.hugepages == HUGEPAGES_FOLD)
-		return false;
-	return !means_is_whole(core, target) && extent->was_huge &&
-		core->features.have[FEATURE_COLLAPSE] &&
-		extent_pages(extent) == EXTENT_PAGES;
-}
-
 static uint64_t extent_need_bytes(
 	const struct core *core, struct target *target, struct extent *extent)
 {
@@ -90,7 +71,7 @@ static uint64_t extent_need_bytes(
 
 	if (account_extent(target, extent, tenures) < 0)
 		return 0; /* gone: nothing to give back */
-	if (!wants_collapse(core, target, extent))
+	if (!unfold_rebuilds(core, target, extent))
 		return (uint64_t)(extent->folded + extent->zero_after) * PAGE_BYTES;
 	for (unsigned page = 0; page < EXTENT_PAGES; page++)
 		own += tenures[page] == PAGE_OWN;
@@ -121,37 +102,8 @@ uint64_t release_need_bytes(const struct core *core, struct target *target)
 	return need_bytes_of(core, target, RELEASE_ALL);
 }
 
-static uint64_t piece_bytes(const struct core *core)
+static void extent_released(const struct core *core, struct extent *extent)
 {
-	const uint64_t pages = core->config.stall_budget_ms * NS_PER_MS / COPY_NS_PER_PAGE;
-
-	return (pages < PIECE_PAGES_LEAST ? PIECE_PAGES_LEAST : pages) * PAGE_BYTES;
-}
-
-static size_t extent_requests(const struct core *core, const struct target *target,
-	const struct extent *extent, struct advice_request *requests)
-{
-	const uint64_t length = extent->end - extent->start, piece = piece_bytes(core);
-	size_t count = 0;
-
-	for (uint64_t start = extent->start; start < extent->end; start += piece)
-		requests[count++] = (struct advice_request){ start,
-			extent->end - start < piece ? extent->end - start : piece,
-			ADVICE_UNMERGEABLE, 0 };
-	if (fold_advice_undo(core, extent, &requests[count]))
-		count++;
-	if (wants_collapse(core, target, extent))
-		requests[count++] =
-			(struct advice_request){ extent->start, length, ADVICE_COLLAPSE, 0 };
-	return count;
-}
-
-/* A huge page that was built anew is not lost any more. */
-static void extent_released(
-	const struct core *core, struct extent *extent, const struct advice_request *last)
-{
-	if (last->advice == ADVICE_COLLAPSE && !last->ret_result)
-		extent->huge_lost = false;
 	if (extent->dismissed)
 		extent->due_ns = 0;
 	payoff_released(extent, core->pass_number);
@@ -159,38 +111,21 @@ static void extent_released(
 	extent->visits = 0; /* to be read twice again before it may be marked again */
 }
 
-/* The first error of an extent's UNMERGEABLEs. */
-static int unmark_result(const struct advice_request *requests, size_t count)
+/* A failed UNMERGEABLE (no memory) leaves the extent marked and recorded, and the others are tried. */
+static int batch_release(
+	struct core *core, struct target *target, struct extent **extents, size_t count, struct unfold_pace *pace)
 {
-	for (size_t i = 0; i < count && requests[i].advice == ADVICE_UNMERGEABLE; i++)
-		if (requests[i].ret_result)
-			return requests[i].ret_result;
-	return 0;
-}
-
-/* A failed UNMERGEABLE (no memory) leaves the extent marked and recorded. A failed COLLAPSE only leaves the
- * extent in small pages: khugepaged may get to it. */
-static int batch_release(struct core *core, struct target *target, struct extent **extents, size_t count)
-{
-	struct advice_request requests[EXTENTS_PER_BATCH * REQUESTS_PER_EXTENT];
-	size_t first[EXTENTS_PER_BATCH + 1], request_count = 0;
-	int error, failed = 0;
+	int failed = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		first[i] = request_count;
-		request_count += extent_requests(core, target, extents[i], &requests[request_count]);
-	}
-	first[count] = request_count;
-	error = means_advise(core, target, requests, request_count);
-	if (error)
-		return error;
-	for (size_t i = 0; i < count; i++) {
-		const int result = unmark_result(&requests[first[i]], first[i + 1] - first[i]);
+		const int error = unfold_extent(core, target, extents[i], pace);
 
-		if (result)
-			failed = result;
+		if (!error)
+			extent_released(core, extents[i]);
+		else if (!target->hook)
+			return error;
 		else
-			extent_released(core, extents[i], &requests[first[i + 1] - 1]);
+			failed = error;
 	}
 	return failed;
 }
@@ -199,6 +134,7 @@ static int release_extents(
 	struct core *core, struct target *target, enum release_choice choice, char **ret_reason)
 {
 	const struct extent_map *map = &target->guest.map;
+	struct unfold_pace pace = unfold_pace_begin(core);
 	int error = 0;
 
 	for (size_t i = 0; !error && i < map->count;) {
@@ -217,7 +153,7 @@ static int release_extents(
 		if (choice != RELEASE_ALL_BY_FORCE)
 			error = release_headroom(core, target_pid(target), need, ret_reason);
 		if (!error)
-			error = batch_release(core, target, batch, count);
+			error = batch_release(core, target, batch, count, &pace);
 		(void)interrupt_raised(core->interrupt); /* a heartbeat: a release may take long */
 	}
 	return error;
@@ -240,7 +176,7 @@ static int release_whole(
 	return error;
 }
 
-/* Against the stall budget, which each of the requests is cut to. */
+/* Against the stall budget, which the requests are cut to. */
 static void release_tell(const struct core *core, const struct target *target, struct fold_cost before)
 {
 	const uint64_t requests = target->cost.requests - before.requests;

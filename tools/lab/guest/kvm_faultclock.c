@@ -3,9 +3,9 @@
  * kvm_faultclock MIB SEED
  *
  * A virtual machine (tiny_machine.h) whose RAM is to be folded. All the time the VMM drops one
- * page, which is not of that RAM, and lets the guest write it, and read one page of its RAM, each
- * the next one: how long the guest is away is a page fault through KVM's MMU, and another one where
- * folding took the page from its tables. Says "ready PID START LENGTH"; what it is asked:
+ * page, which is not of that RAM, and lets the guest write it: how long the guest is away is a page fault
+ * through KVM's MMU. Then it reads one page of its RAM, each time the next one, which is a fault where folding
+ * took the page from its tables: it counts if it took as long as the quickest fault did. Says "ready PID START LENGTH"; what it is asked:
  * fault_times.h.
  */
 #include "tools/lab/guest/tiny_machine.h"
@@ -28,20 +28,35 @@ TINY_GUEST_FUNCTION static void guest_main(void *argument)
 
 	for (uint64_t page = 0;; page = (page + 1) % mailbox->pages) {
 		*(volatile uint64_t *)GUEST_PROBE = page;
+		guest_say(1);
 		(void)*(const volatile uint64_t *)(GUEST_RAM + page * FAULT_PAGE);
 		guest_say(1);
 	}
 }
 
+static uint64_t away_ns(struct machine *machine)
+{
+	const uint64_t begin = fault_now_ns();
+
+	(void)machine_run(machine);
+	return fault_now_ns() - begin;
+}
+
 static void measure(struct machine *machine, uint8_t *probe)
 {
+	static uint64_t quickest_ns = UINT64_MAX;
+
 	for (unsigned i = 0; i < PER_LOOK; i++) {
-		uint64_t begin;
+		uint64_t ns;
 
 		(void)madvise(probe, FAULT_PAGE, MADV_DONTNEED);
-		begin = fault_now_ns();
-		(void)machine_run(machine);
-		fault_took(fault_now_ns() - begin);
+		ns = away_ns(machine);
+		fault_took(ns);
+		if (ns < quickest_ns)
+			quickest_ns = ns;
+		ns = away_ns(machine);
+		if (ns >= quickest_ns)
+			fault_took(ns);
 	}
 }
 
@@ -63,6 +78,7 @@ int main(int argc, char **argv)
 	machine_add_memory(&machine, 2, GUEST_PROBE, probe, FAULT_PAGE);
 	((struct mailbox *)(void *)(machine.own + GUEST_MAILBOX))->pages = (mib << 20) / FAULT_PAGE;
 	machine_boot(&machine, guest_main, GUEST_MAILBOX);
+	(void)machine_run(&machine);
 	(void)machine_run(&machine);
 	fault_say_ready(memory, mib << 20);
 	do
