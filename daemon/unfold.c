@@ -7,17 +7,17 @@
 #include "daemon/fold.h"
 #include "daemon/means.h"
 
-/* UNMERGEABLE holds the target's address space locked while it copies: some 20 us a page where the frame has many
- * sharers, and more under KVM, whose tables each copy is taken from as well. */
+/* UNMERGEABLE holds the target's address space locked while it copies: some 20 us a page where the
+ * frame has many sharers, and more under KVM, whose tables each copy is taken from as well. */
 #define COPY_NS_PER_PAGE  22000
 #define PIECE_PAGES_LEAST 16
 
 /* Two requests may come between a fault and its end: each has half of the budget. */
 #define BUDGET_DIVISOR 2
 
-/* After a request that copied: as long as KVM sees its tables change it begins a fault all over again
- * (mmu_invalidate_retry_gfn() in kvm_host.h), and whoever waits for the address space gets it. Without it p99.9 of
- * a guest's faults was 34 ms, however small the pieces. */
+/* After a request that copied: as long as KVM sees its tables change it begins a fault all over
+ * again (mmu_invalidate_retry_gfn() in kvm_host.h), and whoever waits for the address space gets
+ * it. Without it p99.9 of a guest's faults was 34 ms, however small the pieces. */
 #define BREATHER_NS       100000
 #define BREATHER_AFTER_NS 200000
 
@@ -36,19 +36,21 @@ struct unfold_pace unfold_pace_begin(const struct core *core)
 static void pace_learn(struct unfold_pace *pace, uint64_t took_ns)
 {
 	if (took_ns > pace->budget_ns && pace->pages > PIECE_PAGES_LEAST)
-		pace->pages = pace->pages / 2 > PIECE_PAGES_LEAST ? pace->pages / 2 : PIECE_PAGES_LEAST;
+		pace->pages =
+			pace->pages / 2 > PIECE_PAGES_LEAST ? pace->pages / 2 : PIECE_PAGES_LEAST;
 	else if (took_ns < pace->budget_ns / 4 && pace->pages < EXTENT_PAGES)
 		pace->pages = pace->pages * 2 < EXTENT_PAGES ? pace->pages * 2 : EXTENT_PAGES;
 }
 
-/* Memory first: a huge page that is let go of for being worth less than its folds is not rebuilt for its own sake. */
-bool unfold_rebuilds(const struct core *core, const struct target *target, const struct extent *extent)
+/* Memory first: a huge page that is let go of for being worth less than its folds is not rebuilt
+ * for its own sake. */
+bool unfold_rebuilds(
+	const struct core *core, const struct target *target, const struct extent *extent)
 {
 	if (extent->dismissed && target->policy.hugepages == HUGEPAGES_FOLD)
 		return false;
 	return !means_is_whole(core, target) && extent->was_huge &&
-		core->features.have[FEATURE_COLLAPSE] &&
-		extent_pages(extent) == EXTENT_PAGES;
+	       core->features.have[FEATURE_COLLAPSE] && extent_pages(extent) == EXTENT_PAGES;
 }
 
 /* One request that may copy: 0 or -errno of the hook; what the kernel said is in the request. */
@@ -66,9 +68,10 @@ static int advise_copying(struct core *core, struct target *target, struct advic
 }
 
 /*
- * COLLAPSE copies folded pages straight into the new huge page and holds the address space locked for a millisecond
- * or two, where UNMERGEABLE takes ten and a COLLAPSE after it copies all of it once more. It wants the extent to be
- * one mapping (hugepage_vma_revalidate() in mm/khugepaged.c), and a trim has cut it: so all of it is marked first.
+ * COLLAPSE copies folded pages straight into the new huge page and holds the address space locked
+ * for a millisecond or two, where UNMERGEABLE takes ten and a COLLAPSE after it copies all of it
+ * once more. It wants the extent to be one mapping (hugepage_vma_revalidate() in mm/khugepaged.c),
+ * and a trim has cut it: so all of it is marked first.
  */
 static int rebuild(struct core *core, struct target *target, struct extent *extent, bool *ret_done)
 {
@@ -87,13 +90,15 @@ static int rebuild(struct core *core, struct target *target, struct extent *exte
 	return error;
 }
 
-static int unmark(struct core *core, struct target *target, const struct extent *extent, struct unfold_pace *pace)
+static int unmark(struct core *core, struct target *target, const struct extent *extent,
+	struct unfold_pace *pace)
 {
 	int error = 0;
 
 	for (uint64_t start = extent->start; !error && start < extent->end;) {
 		const uint64_t left = extent->end - start, piece = pace->pages * PAGE_BYTES;
-		struct advice_request request = { start, left < piece ? left : piece, ADVICE_UNMERGEABLE, 0 };
+		struct advice_request request = { start, left < piece ? left : piece,
+			ADVICE_UNMERGEABLE, 0 };
 		uint64_t took_ns;
 
 		error = advise_copying(core, target, &request, &took_ns);
@@ -105,7 +110,8 @@ static int unmark(struct core *core, struct target *target, const struct extent 
 	return error;
 }
 
-int unfold_extent(struct core *core, struct target *target, struct extent *extent, struct unfold_pace *pace)
+int unfold_extent(
+	struct core *core, struct target *target, struct extent *extent, struct unfold_pace *pace)
 {
 	struct unfold_pace all_at_once = { .budget_ns = pace->budget_ns, .pages = EXTENT_PAGES };
 	const bool rebuilds = unfold_rebuilds(core, target, extent);

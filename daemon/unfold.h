@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Gives an extent its private pages back, and its huge page where it had one: bit by bit, so that no page fault of
- * the target waits longer for it than the stall budget allows.
+ * Gives an extent its private pages back, and its huge page where it had one: bit by bit, so that
+ * no page fault of the target waits longer for it than the stall budget allows.
  */
 #ifndef PAGEFOLD_DAEMON_UNFOLD_H
 #define PAGEFOLD_DAEMON_UNFOLD_H
@@ -16,14 +16,16 @@ struct unfold_pace {
 
 struct unfold_pace unfold_pace_begin(const struct core *core);
 
-/* Whether its huge page is to be built anew, which also backs what was a hole or a zero page in it. */
-bool unfold_rebuilds(const struct core *core, const struct target *target, const struct extent *extent);
+/* Whether its huge page is to be built anew, which also backs what was a hole or a zero page in it.
+ */
+bool unfold_rebuilds(
+	const struct core *core, const struct target *target, const struct extent *extent);
 
 /*
- * 0: nothing of the extent is folded or marked any more in the kernel (extent itself is not touched, but for
- * huge_lost). -ENOMEM and what else UNMERGEABLE says: some of it is still folded, and it is still marked. A failed
- * rebuild only leaves the extent in small pages: khugepaged may get to it. What means_advise() says: no hook any
- * more.
+ * 0: nothing of the extent is folded or marked any more in the kernel (extent itself is not
+ * touched, but for huge_lost). -ENOMEM and what else UNMERGEABLE says: some of it is still folded,
+ * and it is still marked. A failed rebuild only leaves the extent in small pages: khugepaged may
+ * get to it. What means_advise() says: no hook any more.
  */
 int unfold_extent(
 	struct core *core, struct target *target, struct extent *extent, struct unfold_pace *pace);
