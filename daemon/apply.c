@@ -19,10 +19,12 @@
 /*
  * A scan of ksmd costs 0.4 us for each page that is folded already, a new fold some 10 us. Once what is
  * planned is at least this share of what is marked, the old marks cost less than half of what the new folds
- * do; less than that waits for more, but for no longer than some passes.
+ * do; less than that waits for more, but for no longer than some times scan-interval. With --once there is no
+ * later: what is worth next to nothing is left then.
  */
-#define BATCH_DIVISOR     64
-#define BATCH_PASSES_MOST 10
+#define BATCH_DIVISOR        64
+#define BATCH_INTERVALS_MOST 10
+#define BATCH_DIVISOR_ONCE   512
 
 /* An un-marked run costs two VMAs and saves 1.7 us per page and scan: shorter ones stay. */
 #define TRIM_RUN_PAGES 16
@@ -262,13 +264,17 @@ static uint64_t marked_pages(const struct core *core)
 
 static bool is_worth_a_burst(struct core *core)
 {
+	const uint64_t now_ns = clock_monotonic_ns();
+	const uint64_t patience_ns = core->config.scan_interval_s * NS_PER_S * BATCH_INTERVALS_MOST;
+	const uint64_t worth = marked_pages(core) / (core->once ? BATCH_DIVISOR_ONCE : BATCH_DIVISOR);
+	const uint64_t since_ns = core->batched_since_ns;
+
+	core->batched_since_ns = 0;
 	if (!core->plan.fold_pages)
 		return false;
-	if (core->plan.fold_pages >= marked_pages(core) / BATCH_DIVISOR ||
-		++core->passes_batched >= BATCH_PASSES_MOST) {
-		core->passes_batched = 0;
+	if (core->plan.fold_pages >= worth || (since_ns && now_ns - since_ns >= patience_ns))
 		return true;
-	}
+	core->batched_since_ns = since_ns ? since_ns : now_ns;
 	return false;
 }
 

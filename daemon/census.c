@@ -140,7 +140,7 @@ bool census_is_due(const struct core *core)
 	if (core->once)
 		return core->recount.pending_pages > 0;
 	return recount_is_due(
-		&core->recount, known_pages(core), core->hurried, clock_monotonic_ns());
+		&core->recount, known_pages(core), core->booting, clock_monotonic_ns());
 }
 
 int census_take(struct core *core)

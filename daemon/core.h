@@ -69,7 +69,7 @@ struct core {
 	bool paused;
 	uint64_t pass_number;
 	uint64_t bursts;
-	unsigned passes_batched; /* passes in which a plan waited for more */
+	uint64_t batched_since_ns; /* the plan has waited for more to be folded; 0: it does not */
 	bool bursting;    /* a burst is about to run: for what is published meanwhile */
 	bool index_stale; /* the twins must be counted anew: somebody came, went, or has another policy */
 	struct recount recount; /* whether they should be, for what was read */
@@ -78,6 +78,7 @@ struct core {
 	uint64_t put_off_ns; /* since when extents wait to be read; 0: none does */
 	bool settled;     /* something that the plan wanted to see again has been seen */
 	bool hurried;     /* somebody young is to be folded: passes follow each other fast */
+	bool booting;     /* and is busy, so that what is counted now will soon be wrong */
 	struct plan plan;
 	struct forecast forecast; /* of all bursts, whoever has gone since */
 

@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "hypervisor-glue/process.h"
 
 /* "size resident shared ..." in pages (proc_pid_statm(5)). */
@@ -32,6 +34,7 @@ int footprint_read(const struct host_root *root, pid_t pid, struct footprint *re
 	if (error)
 		return error;
 	footprint.faults = stat.minor_faults;
+	footprint.cpu_ns = stat.cpu_ticks * (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK));
 	*ret = footprint;
 	return 0;
 }

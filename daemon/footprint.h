@@ -16,6 +16,7 @@
 struct footprint {
 	uint64_t size_pages, resident_pages;
 	uint64_t faults; /* ever */
+	uint64_t cpu_ns; /* ever, of all its threads; in steps of 10 ms */
 };
 
 /* 0, -ESRCH, -EINVAL, -errno. */

@@ -79,7 +79,7 @@ static size_t collect(const struct core *core, uint64_t now, struct glimpse *gli
 	for (size_t t = 0; t < core->registry.count; t++) {
 		struct target *target = core->registry.targets[t];
 
-		if (is_asked_for(target) && !target->growing)
+		if (is_asked_for(target) && !target->unsettled)
 			count += target_collect(
 				core, target, now, glimpses ? glimpses + count : NULL);
 	}
@@ -238,7 +238,7 @@ int glimpses_judge(struct core *core, struct glimpses *glimpses, size_t *ret_mor
 
 static bool is_something_awaited(const struct core *core)
 {
-	return core->plan.fold_pages || visit_awaited_ns(core) != UINT64_MAX;
+	return (core->plan.fold_pages && !core->batched_since_ns) || visit_awaited_ns(core) != UINT64_MAX;
 }
 
 void glimpses_redeem(struct core *core, uint64_t now_ns)

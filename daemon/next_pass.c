@@ -54,7 +54,7 @@ const char *next_pass_none(const struct core *core, int64_t reclaimed_before)
 		return core->blocked_by.texts[0];
 	if (core->pass_number > 1 && core->restraint.reason)
 		return core->restraint.reason;
-	if (core->audit.at_once || core->plan.fold_pages || policies_awaited(core) ||
+	if (core->audit.at_once || (core->plan.fold_pages && !core->batched_since_ns) || policies_awaited(core) ||
 		visit_awaited_ns(core) != UINT64_MAX || glimpses_are_owed(core))
 		return NULL;
 	return now - reclaimed_before <= now / ONCE_PROGRESS_DIVISOR ? "nothing more to fold" : NULL;

@@ -42,7 +42,7 @@ static bool is_calm(const struct recount *recount, uint64_t now_ns)
 }
 
 bool recount_is_due(
-	const struct recount *recount, uint64_t known_pages, bool hurried, uint64_t now_ns)
+	const struct recount *recount, uint64_t known_pages, bool booting, uint64_t now_ns)
 {
 	if (!recount->pending_pages)
 		return false;
@@ -50,5 +50,5 @@ bool recount_is_due(
 		return true;
 	if (recount->pending_pages < known_pages / SHARE_DIVISOR)
 		return now_ns - recount->counted_ns >= recount->cost_ns * COST_FACTOR;
-	return !hurried || is_calm(recount, now_ns);
+	return !booting || is_calm(recount, now_ns);
 }

@@ -24,8 +24,8 @@ void recount_note(struct recount *recount, uint64_t pages, uint64_t now_ns);
 /* A count of everything has ended. */
 void recount_done(struct recount *recount, uint64_t cost_ns, uint64_t now_ns);
 
-/* Of so many pages that are known. hurried: passes follow each other fast, because a VM boots. */
+/* Of so many pages that are known. booting: one that is young is busy. */
 bool recount_is_due(
-	const struct recount *recount, uint64_t known_pages, bool hurried, uint64_t now_ns);
+	const struct recount *recount, uint64_t known_pages, bool booting, uint64_t now_ns);
 
 #endif

@@ -5,14 +5,16 @@
 #define BACKOFF_MOST          5u
 #define BACKOFF_MOST_PRESSURE 1u
 
-/* In the two seconds from one look to the next: a guest that has booted and works grows by less. */
+/* In the two seconds from one look to the next: a guest that has booted grows by less. */
 #define GROWTH_DIVISOR 32
+/* Of the time of one CPU. */
+#define BUSY_DIVISOR 2
 
-bool schedule_is_growing(
-	uint64_t resident_pages_before, uint64_t resident_pages_now, uint64_t age_ns)
+bool schedule_is_busy(const struct schedule_look *before, const struct schedule_look *now)
 {
-	return age_ns < SCHEDULE_GROWTH_NS &&
-		resident_pages_now > resident_pages_before + resident_pages_before / GROWTH_DIVISOR;
+	return !before->taken_ns ||
+	       now->resident_pages > before->resident_pages + before->resident_pages / GROWTH_DIVISOR ||
+	       now->cpu_ns - before->cpu_ns > (now->taken_ns - before->taken_ns) / BUSY_DIVISOR;
 }
 
 static uint64_t lesser(uint64_t one, uint64_t other)

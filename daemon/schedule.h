@@ -21,11 +21,20 @@ struct schedule {
 /* How often a young one is looked at, where scan-interval is no less. */
 #define SCHEDULE_YOUNG_INTERVAL_NS (UINT64_C(2000) * 1000000)
 
-/* A young one that still grows is not read yet: most of what it holds now it will have overwritten
- * by the time it is ready. Not beyond its first minute. */
-#define SCHEDULE_GROWTH_NS (UINT64_C(60) * 1000000000)
-bool schedule_is_growing(
-	uint64_t resident_pages_before, uint64_t resident_pages_now, uint64_t age_ns);
+/* What a look at a young one shows. */
+struct schedule_look {
+	uint64_t resident_pages;
+	uint64_t cpu_ns;   /* of the process, ever */
+	uint64_t taken_ns; /* CLOCK_MONOTONIC; 0: there was none */
+};
+
+/*
+ * It grows, or computes more than half of the time; or there was no look before. A young one that does is not read
+ * in its first minute: most of what it holds now it will have overwritten by the time it is ready, and to fold the
+ * memory of who runs takes ksmd twice the CPU time, because each page has to be taken from the other CPUs' TLBs.
+ */
+#define SCHEDULE_BUSY_NS (UINT64_C(60) * 1000000000)
+bool schedule_is_busy(const struct schedule_look *before, const struct schedule_look *now);
 
 /* Of a target that is young, or not. */
 uint64_t schedule_interval_ns(const struct schedule *schedule, bool young);

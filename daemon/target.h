@@ -17,6 +17,7 @@
 #include "daemon/judge.h"
 #include "daemon/ledger.h"
 #include "daemon/policy.h"
+#include "daemon/schedule.h"
 #include "daemon/snapshot.h"
 #include "daemon/state.h"
 #include "hashing/twin_index.h"
@@ -57,8 +58,9 @@ struct target {
 	bool present;   /* found by discovery */
 	bool mapped;    /* its address space could be read */
 	bool young;     /* boots, and is to be folded */
-	bool growing;   /* and is not to be read yet */
-	uint64_t resident_pages; /* of a young one, at this pass's look; 0: not looked at yet */
+	bool busy;      /* and still is */
+	bool unsettled; /* and so is not to be read yet */
+	struct schedule_look look; /* at a young one, in this pass */
 	enum vm_state state;
 	char *reason;   /* for state; NULL: nothing to say */
 	char *trouble;  /* what went wrong with it in this pass; NULL: nothing */

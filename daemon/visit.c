@@ -113,28 +113,31 @@ static bool target_is_young(const struct target *target)
 }
 
 /* The first look only begins to tell. With --once there may be no second one. */
-static void growth_judge(const struct core *core, struct target *target)
+static void look_judge(const struct core *core, struct target *target)
 {
+	struct schedule_look look = { .taken_ns = clock_monotonic_ns() };
 	struct footprint now;
 
-	target->growing = false;
-	if (!target->young || core->once ||
-		footprint_read(&core->root, target_pid(target), &now) < 0)
+	target->busy = target->unsettled = false;
+	if (!target->young || core->once || footprint_read(&core->root, target_pid(target), &now) < 0)
 		return;
-	target->growing = schedule_is_growing(
-		target->resident_pages, now.resident_pages, process_age_ns(&target->guest.process));
-	target->resident_pages = now.resident_pages;
+	look.resident_pages = now.resident_pages;
+	look.cpu_ns = now.cpu_ns;
+	target->busy = schedule_is_busy(&target->look, &look);
+	target->unsettled = target->busy && process_age_ns(&target->guest.process) < SCHEDULE_BUSY_NS;
+	target->look = look;
 }
 
 static void youth_judge(struct core *core)
 {
-	core->hurried = false;
+	core->hurried = core->booting = false;
 	for (size_t i = 0; i < core->registry.count; i++) {
 		struct target *target = core->registry.targets[i];
 
 		target->young = target_is_young(target);
-		growth_judge(core, target);
+		look_judge(core, target);
 		core->hurried = core->hurried || target->young;
+		core->booting = core->booting || target->busy;
 	}
 }
 
@@ -173,7 +176,7 @@ static size_t visits_collect(const struct core *core, uint64_t now, struct visit
 			struct target *target = core->registry.targets[t];
 
 			if (!target->mapped || target->policy.mode == MODE_OFF ||
-				target->inherited || target->growing || target->young != !old ||
+				target->inherited || target->unsettled || target->young != !old ||
 				judgement_rests(&target->judgement))
 				continue;
 			count += target_collect(core, target, now, visits ? visits + count : NULL);

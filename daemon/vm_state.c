@@ -8,14 +8,13 @@
 #include "daemon/arrival.h"
 #include "daemon/plan.h"
 
-static uint64_t planned_extents(const struct core *core, const struct target *target)
+static bool is_planned(const struct core *core, const struct target *target, enum plan_action action)
 {
-	uint64_t count = 0;
-
 	for (size_t i = 0; i < core->plan.count; i++)
-		count += core->plan.entries[i].pid == target_pid(target) &&
-			core->plan.entries[i].action != PLAN_RELEASE;
-	return count;
+		if (core->plan.entries[i].pid == target_pid(target) &&
+			core->plan.entries[i].action == action)
+			return true;
+	return false;
 }
 
 static void state_set(struct target *target, enum vm_state state, const char *reason)
@@ -52,7 +51,11 @@ static void state_of_folding(const struct core *core, struct target *target)
 		state_out_of_vmas(target, folded);
 	else if (folded)
 		state_set(target, VM_FOLDED, NULL);
-	else if (planned_extents(core, target))
+	else if (core->batched_since_ns && is_planned(core, target, PLAN_FOLD))
+		state_set(target, VM_WAITING,
+			"it is folded with more that is found meanwhile, or after ten times scan-interval: alone "
+			"it is not worth a burst");
+	else if (is_planned(core, target, PLAN_REVISIT) || is_planned(core, target, PLAN_FOLD))
 		state_set(target, VM_WAITING,
 			"promising memory is read a second time before it is marked");
 	else if (!core->pass_number)

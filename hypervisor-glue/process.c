@@ -17,6 +17,7 @@
 /* proc_pid_stat(5): state is the third field and the first after the closing parenthesis. */
 #define STAT_FIELD_PARENT  4
 #define STAT_FIELD_FAULTS  10
+#define STAT_FIELD_USER    14 /* and the kernel's time after it */
 #define STAT_FIELD_STARTED 22
 
 #define DELETED_SUFFIX " (deleted)"
@@ -65,7 +66,7 @@ int process_stat_parse(const char *text, struct process_stat *ret)
 	/* comm may hold any byte; nothing after it holds a parenthesis. */
 	const char *const close = strrchr(text, ')');
 	struct process_stat stat = { 0 };
-	uint64_t parent;
+	uint64_t parent, kernel_ticks;
 	const char *at;
 
 	if (!open || !close || close < open || close[1] != ' ' || !close[2] || close[3] != ' ')
@@ -80,8 +81,12 @@ int process_stat_parse(const char *text, struct process_stat *ret)
 	stat.parent = (pid_t)parent;
 	if (skip_fields(&at, STAT_FIELD_FAULTS - STAT_FIELD_PARENT - 1) < 0 ||
 		next_number(&at, &stat.minor_faults) < 0 ||
-		skip_fields(&at, STAT_FIELD_STARTED - STAT_FIELD_FAULTS - 1) < 0)
+		skip_fields(&at, STAT_FIELD_USER - STAT_FIELD_FAULTS - 1) < 0)
 		return -EINVAL;
+	if (next_number(&at, &stat.cpu_ticks) < 0 || next_number(&at, &kernel_ticks) < 0 ||
+		skip_fields(&at, STAT_FIELD_STARTED - STAT_FIELD_USER - 2) < 0)
+		return -EINVAL;
+	stat.cpu_ticks += kernel_ticks;
 	if (next_number(&at, &stat.start_ticks) < 0)
 		return -EINVAL;
 	*ret = stat;

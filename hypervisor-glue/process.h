@@ -28,6 +28,7 @@ struct process_stat {
 	char state;    /* R S D T t Z X I */
 	pid_t parent;
 	uint64_t minor_faults; /* of all its threads, ever */
+	uint64_t cpu_ticks;    /* likewise, of 1/sysconf(_SC_CLK_TCK) s: its own, the kernel's for it, and its guests' */
 	uint64_t start_ticks;
 };
 

@@ -34,7 +34,7 @@ static void test_footprint_is_size_residence_and_faults(void **state)
 
 static void test_footprint_moves_by_residence_and_faults(void **state)
 {
-	const struct footprint then = { 5000, 300, 777 };
+	const struct footprint then = { .size_pages = 5000, .resident_pages = 300, .faults = 777 };
 	struct footprint now = then;
 
 	(void)state;

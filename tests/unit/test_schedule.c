@@ -66,14 +66,26 @@ static void test_schedule_the_young_are_seen_soon_and_again_soon(void **state)
 	assert_int_equal(schedule_settle_ns(&eager, true), 0);
 }
 
-static void test_schedule_who_grows_is_not_read_in_its_first_minute(void **state)
+/* Two looks two seconds apart, with so much resident, and so much CPU time between them. */
+static bool busy(uint64_t pages, uint64_t pages_then, uint64_t cpu_ns)
 {
+	const struct schedule_look before = { pages, 7 * NS_PER_S, 100 * NS_PER_S };
+	const struct schedule_look now = { pages_then, 7 * NS_PER_S + cpu_ns, 102 * NS_PER_S };
+
+	return schedule_is_busy(&before, &now);
+}
+
+static void test_schedule_who_grows_or_computes_is_busy(void **state)
+{
+	const struct schedule_look none = { 0 }, first = { 1000, 0, NS_PER_S };
+
 	(void)state;
-	assert_true(schedule_is_growing(0, 1000, 3 * NS_PER_S)); /* the first look */
-	assert_true(schedule_is_growing(3200, 3301, 30 * NS_PER_S));
-	assert_false(schedule_is_growing(3200, 3300, 30 * NS_PER_S));
-	assert_false(schedule_is_growing(3200, 1000, 30 * NS_PER_S));
-	assert_false(schedule_is_growing(3200, 6400, 60 * NS_PER_S));
+	assert_true(schedule_is_busy(&none, &first));
+	assert_true(busy(3200, 3301, 0));
+	assert_false(busy(3200, 3300, 0));
+	assert_false(busy(3200, 1000, 0));
+	assert_true(busy(3200, 3200, NS_PER_S + 1));
+	assert_false(busy(3200, 3200, NS_PER_S));
 }
 
 int main(void)
@@ -81,9 +93,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_schedule_what_stays_the_same_is_read_ever_less_often),
 		cmocka_unit_test(test_schedule_what_always_changes_is_left_alone_too),
-		cmocka_unit_test(test_schedule_who_grows_is_not_read_in_its_first_minute),
+		cmocka_unit_test(test_schedule_who_grows_or_computes_is_busy),
 		cmocka_unit_test(test_schedule_pressure_shortens_it),
-		cmocka_unit_test(test_schedule_who_grows_is_not_read_in_its_first_minute),
 		cmocka_unit_test(test_schedule_the_young_are_seen_soon_and_again_soon),
 	};
 
