@@ -34,7 +34,7 @@ struct extent {
 	uint8_t visits;       /* saturates */
 	uint8_t quiet;        /* consecutive visits without a change */
 	uint8_t restless;     /* consecutive visits with one */
-	uint8_t disappointed; /* bursts that folded less than half of what was planned here */
+	uint8_t disappointed; /* bursts in a row that folded less than half of what was planned here */
 	uint8_t advice;       /* enum huge_advice, of a marked extent */
 	bool huge;            /* mapped by a huge page when last read */
 	bool was_huge;        /* it was when it was marked */

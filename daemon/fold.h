@@ -28,7 +28,7 @@ int fold_trim(struct core *core, struct target *target, unsigned min_run, bool f
 
 /* After a burst, of a fresh extent: what keeps its promise is tried again as soon as there is more; what does
  * not, ever less often. */
-void fold_judge(struct extent *extent);
+void fold_judge(struct extent *extent, uint64_t pass);
 
 /* The request that brings an extent's huge-page advice back to what it was. False: nothing to do. */
 bool fold_advice_undo(const struct core *core, const struct extent *extent,

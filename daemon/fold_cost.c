@@ -24,6 +24,8 @@ void fold_cost_add(struct fold_cost *sum, const struct fold_cost *cost)
 	sum->stall_ns += cost->stall_ns;
 	sum->delay_ns += cost->delay_ns;
 	sum->requests += cost->requests;
+	if (cost->longest_ns > sum->longest_ns)
+		sum->longest_ns = cost->longest_ns;
 }
 
 bool fold_cost_stall_seconds(const struct fold_cost *cost, double *ret_seconds)

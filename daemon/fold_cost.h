@@ -18,6 +18,7 @@ struct fold_cost {
 	uint64_t priced; /* how many of all these are in stall_ns */
 	uint64_t stall_ns; /* what those took their writers */
 	uint64_t delay_ns; /* what bursts and requests may have kept it waiting besides */
+	uint64_t longest_ns; /* one of the requests, at most: of several at a time, their average */
 	uint64_t requests; /* that unfolded its memory or rebuilt huge pages: those that hold it up
 			    */
 };

@@ -279,11 +279,14 @@ static void advise_book(struct target *target, const struct advice_request *requ
 	uint64_t started_ns)
 {
 	const size_t holding = requests_that_hold(requests, count);
+	const uint64_t took_ns = clock_monotonic_ns() - started_ns;
 
 	if (!holding)
 		return;
 	target->cost.requests += holding;
-	target->cost.delay_ns += clock_monotonic_ns() - started_ns;
+	target->cost.delay_ns += took_ns;
+	if (took_ns / holding > target->cost.longest_ns)
+		target->cost.longest_ns = took_ns / holding;
 }
 
 int means_advise(struct core *core, struct target *target, struct advice_request *requests,

@@ -63,6 +63,8 @@ static const struct host_metric host_metrics[] = {
 		"How long such a write takes, 99th percentile."),
 	ENTRY("stall_seconds", METRIC_COUNTER, "seconds", SECONDS, stall_seconds_estimate,
 		"For how long folding has held up all VMs together, an estimate."),
+	TIME("stall_longest", SECONDS, stall_longest_seconds,
+		"The longest time for which one request that unfolds memory may have held up a VM."),
 	GAUGE("hugepages_lost", hugepages_lost,
 		"Huge pages that were split to fold parts of them."),
 	TIME("last_pass_duration", SECONDS, pass_seconds,

@@ -25,6 +25,9 @@
 #define RETRY_PASSES UINT64_C(16)
 #define LAPSES_MOST  5
 
+/* A burst that brought too little: the first time for two passes, 64 at most. */
+#define DISAPPOINTED_MOST 6
+
 float payoff_kept(double seconds)
 {
 	return (float)exp(-seconds / WINDOW_SECONDS);
@@ -81,6 +84,17 @@ void payoff_released(struct extent *extent, uint64_t pass)
 			payoff->lapses++;
 	}
 	payoff->paid = payoff->unpaid = 0;
+}
+
+void payoff_disappointed(struct extent *extent, uint64_t pass)
+{
+	uint64_t retry_pass;
+
+	if (extent->disappointed < DISAPPOINTED_MOST)
+		extent->disappointed++;
+	retry_pass = pass + (UINT64_C(1) << extent->disappointed);
+	if (retry_pass > extent->payoff.retry_pass)
+		extent->payoff.retry_pass = retry_pass;
 }
 
 unsigned payoff_break_price(const struct extent *extent)

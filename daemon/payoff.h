@@ -42,9 +42,12 @@ bool payoff_thrashes(const struct extent *extent);
 /* It was released in that pass: for that reason, if it had lapsed. */
 void payoff_released(struct extent *extent, uint64_t pass);
 
+/* A burst in that pass brought too little of what was planned there: to be left alone, each time for longer. */
+void payoff_disappointed(struct extent *extent, uint64_t pass);
+
 /* Pages more that must fold there, for what broke there before. */
 unsigned payoff_break_price(const struct extent *extent);
-/* It was not released, or long enough ago to be tried again. */
+/* It neither disappointed nor was released for not paying, or long enough ago to be tried again. */
 bool payoff_may_fold(const struct extent *extent, uint64_t pass);
 
 #endif

@@ -8,9 +8,6 @@
 #include "common/cleanup.h"
 #include "daemon/draft.h"
 
-/* Skip at most 2^6 passes. */
-#define DISAPPOINTED_MAX 6
-
 const char *plan_action_name(enum plan_action action)
 {
 	switch (action) {
@@ -48,11 +45,9 @@ static bool extent_decide(const struct draft_vm *draft, const struct extent *ext
 {
 	const int gain = draft_gain(extent, counts);
 	const int price = (int)draft_price(draft->vm->hugepages, extent);
-	const unsigned skip =
-		extent->disappointed < DISAPPOINTED_MAX ? extent->disappointed : DISAPPOINTED_MAX;
 
 	entry->gain = (uint16_t)(gain > 0 ? gain : 0);
-	if (gain < price || pass % (UINT64_C(1) << skip) || !payoff_may_fold(extent, pass))
+	if (gain < price || !payoff_may_fold(extent, pass))
 		return false;
 	if (extent->visits < 2) {
 		entry->action = PLAN_REVISIT;

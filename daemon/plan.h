@@ -65,7 +65,7 @@ struct plan {
 };
 
 /*
- * pass is the number of the pass (extents that disappointed before are left out in most of them).
+ * pass is the number of the pass (extents that disappointed before are left out for some).
  * 0 or -ENOMEM. The caller ends with plan_done(). Twin states of pages change meanwhile, and are afterwards what
  * they were.
  */

@@ -47,6 +47,7 @@ static void vm_fill_numbers(const struct target *target, struct snapshot_vm *vm)
 	}
 	vm->cow_breaks_estimate = (int64_t)fold_cost_breaks(&target->cost);
 	(void)fold_cost_stall_seconds(&target->cost, &vm->stall_seconds_estimate);
+	vm->stall_longest_seconds = (double)target->cost.longest_ns / (double)NS_PER_S;
 	vm->hugepages_lost = (int64_t)target_huge_lost(target);
 	if (!target->sums.pages)
 		return;
@@ -240,6 +241,7 @@ static void breaks_fill(const struct core *core, struct snapshot *snapshot)
 		return;
 	snapshot->cow_breaks = (int64_t)fold_cost_breaks(&sum);
 	(void)fold_cost_stall_seconds(&sum, &snapshot->stall_seconds_estimate);
+	snapshot->stall_longest_seconds = (double)sum.longest_ns / (double)NS_PER_S;
 }
 
 static void cost_fill(const struct core *core, struct snapshot *snapshot)

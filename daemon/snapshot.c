@@ -43,7 +43,7 @@ struct snapshot *snapshot_new(void)
 	verdict_init(&snapshot->verdict);
 	snapshot->cow_breaks = snapshot->hugepages_lost = NOT_MEASURED;
 	snapshot->cow_break_ns_p50 = snapshot->cow_break_ns_p99 = NOT_MEASURED;
-	snapshot->stall_seconds_estimate = SECONDS_NOT_MEASURED;
+	snapshot->stall_seconds_estimate = snapshot->stall_longest_seconds = SECONDS_NOT_MEASURED;
 	snapshot->pages_scanned = snapshot->bytes_per_second = NOT_MEASURED;
 	snapshot->pass_seconds = SECONDS_NOT_MEASURED;
 	snapshot->allocator = (struct allocator_stats){ NOT_MEASURED, NOT_MEASURED, NOT_MEASURED,
@@ -61,7 +61,8 @@ void snapshot_vm_init(struct snapshot_vm *vm)
 	vm->reclaimed_self_bytes = vm->reclaimed_cross_bytes = NOT_MEASURED;
 	vm->predicted_bytes = vm->delivered_bytes = NOT_MEASURED;
 	vm->exposure_bytes = vm->cow_breaks_estimate = vm->hugepages_lost = NOT_MEASURED;
-	vm->stall_seconds_estimate = vm->cpu_seconds = SECONDS_NOT_MEASURED;
+	vm->stall_seconds_estimate = vm->stall_longest_seconds = vm->cpu_seconds =
+		SECONDS_NOT_MEASURED;
 	verdict_init(&vm->verdict);
 }
 

@@ -53,7 +53,7 @@ struct snapshot_vm {
 	int64_t reclaimed_bytes, reclaimed_zero_bytes, exposure_bytes, cow_breaks_estimate, hugepages_lost;
 	int64_t reclaimed_self_bytes, reclaimed_cross_bytes; /* with the zero bytes: reclaimed_bytes */
 	int64_t predicted_bytes, delivered_bytes; /* of bursts: by the plan, and by the kernel's word */
-	double stall_seconds_estimate, cpu_seconds;
+	double stall_seconds_estimate, stall_longest_seconds, cpu_seconds;
 	struct verdict verdict;
 	char *verdict_reason; /* NULL: no memory for it */
 	struct snapshot_extent *extents;
@@ -83,7 +83,7 @@ struct snapshot {
 	struct verdict verdict;
 	char *verdict_reason;
 	int64_t cow_breaks, cow_break_ns_p50, cow_break_ns_p99, hugepages_lost;
-	double stall_seconds_estimate;
+	double stall_seconds_estimate, stall_longest_seconds;
 
 	/* pass */
 	uint64_t pass_number; /* 0: none has finished */

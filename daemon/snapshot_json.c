@@ -79,7 +79,7 @@ static json_t *savings_json(const struct snapshot *snapshot)
 
 static json_t *cost_json(const struct snapshot *snapshot)
 {
-	return json_pack("{so so so so so so so so so so so so so}",
+	return json_pack("{so so so so so so so so so so so so so so}",
 		"since", snapshot->since.tv_sec ? json_time(&snapshot->since) : json_null(),
 		"scan_cpu_seconds", json_seconds(snapshot->scan_cpu_seconds),
 		"ksmd_cpu_seconds", json_seconds(snapshot->ksmd_cpu_seconds),
@@ -92,6 +92,7 @@ static json_t *cost_json(const struct snapshot *snapshot)
 		"cow_break_ns_p50", json_count(snapshot->cow_break_ns_p50),
 		"cow_break_ns_p99", json_count(snapshot->cow_break_ns_p99),
 		"stall_seconds_estimate", json_seconds(snapshot->stall_seconds_estimate),
+		"stall_longest_seconds", json_seconds(snapshot->stall_longest_seconds),
 		"hugepages_lost", json_count(snapshot->hugepages_lost));
 }
 
@@ -144,7 +145,7 @@ static json_t *extents_json(const struct snapshot_vm *vm)
 
 static json_t *vm_counts_json(const struct snapshot_vm *vm)
 {
-	return json_pack("{so so so so so so so so so so so so so so so so so so}",
+	return json_pack("{so so so so so so so so so so so so so so so so so so so}",
 		"ram_bytes", json_count(vm->ram_bytes),
 		"resident_bytes", json_count(vm->resident_bytes),
 		"pages_scanned", json_count(vm->pages_scanned),
@@ -162,6 +163,7 @@ static json_t *vm_counts_json(const struct snapshot_vm *vm)
 		"exposure_bytes", json_count(vm->exposure_bytes),
 		"cow_breaks_estimate", json_count(vm->cow_breaks_estimate),
 		"stall_seconds_estimate", json_seconds(vm->stall_seconds_estimate),
+		"stall_longest_seconds", json_seconds(vm->stall_longest_seconds),
 		"cpu_seconds", json_seconds(vm->cpu_seconds),
 		"hugepages_lost", json_count(vm->hugepages_lost));
 }

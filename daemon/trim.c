@@ -104,16 +104,16 @@ static int trim_extent(struct trim *trim, struct extent *extent)
 				    : trim_whole(trim, extent);
 }
 
-void fold_judge(struct extent *extent)
+void fold_judge(struct extent *extent, uint64_t pass)
 {
 	if (extent_folds(extent) - extent->had >= extent->promised / 2)
 		extent->disappointed = 0;
-	else if (extent->disappointed < UINT8_MAX)
-		extent->disappointed++;
+	else
+		payoff_disappointed(extent, pass);
 }
 
 /* Only now that the kernel has carried it out are the emptied extents no longer ours. */
-static void trim_finish(struct target *target, bool fresh_only)
+static void trim_finish(struct target *target, uint64_t pass, bool fresh_only)
 {
 	for (size_t i = 0; i < target->guest.map.count; i++) {
 		struct extent *extent = &target->guest.map.extents[i];
@@ -121,7 +121,7 @@ static void trim_finish(struct target *target, bool fresh_only)
 		if (!extent->marked || (fresh_only && !extent->fresh))
 			continue;
 		if (extent->fresh)
-			fold_judge(extent);
+			fold_judge(extent, pass);
 		extent->fresh = false;
 		extent->due_ns = 0; /* zero folds are not there to be read any more: count anew */
 		if (extent_folds(extent))
@@ -151,7 +151,7 @@ int fold_trim(struct core *core, struct target *target, unsigned min_run, bool f
 	if (!error && trim.count)
 		error = means_advise(core, target, trim.requests, trim.count);
 	if (!error) {
-		trim_finish(target, fresh_only);
+		trim_finish(target, core->pass_number, fresh_only);
 		error = core_record(core);
 	}
 	free(trim.requests);

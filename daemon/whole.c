@@ -60,12 +60,12 @@ int whole_unmark(struct core *core, struct target *target)
 	return error;
 }
 
-static void extent_judge(struct extent *extent, uint64_t *inout_folds)
+static void extent_judge(struct extent *extent, uint64_t pass, uint64_t *inout_folds)
 {
 	*inout_folds += extent_folds(extent);
 	if (extent->fresh) {
 		extent->due_ns = 0; /* zero folds are not there to be read any more: count anew */
-		fold_judge(extent);
+		fold_judge(extent, pass);
 	}
 	extent->fresh = false;
 }
@@ -84,7 +84,7 @@ int whole_trim(struct core *core, struct target *target)
 		error = account_extent(target, extent, tenures);
 		if (error)
 			return error;
-		extent_judge(extent, &folds);
+		extent_judge(extent, core->pass_number, &folds);
 	}
 	if (!folds)
 		error = whole_unmark(core, target);

@@ -38,8 +38,8 @@ static void test_who_broke_nothing_has_stalled_for_its_delays_only(void **state)
 
 static void test_books_of_those_who_are_gone_add_up(void **state)
 {
-	struct fold_cost sum = { { 1, 2 }, 3, 6, 40, 5, 1 };
-	const struct fold_cost cost = { { 10, 20 }, 30, 60, 400, 50, 2 };
+	struct fold_cost sum = { { 1, 2 }, 3, 6, 40, 5, 4, 1 };
+	const struct fold_cost cost = { { 10, 20 }, 30, 60, 400, 50, 3, 2 };
 
 	(void)state;
 	fold_cost_add(&sum, &cost);
@@ -48,6 +48,7 @@ static void test_books_of_those_who_are_gone_add_up(void **state)
 	assert_int_equal(sum.priced, 66);
 	assert_int_equal(sum.stall_ns, 440);
 	assert_int_equal(sum.delay_ns, 55);
+	assert_int_equal(sum.longest_ns, 4);
 	assert_int_equal(sum.requests, 3);
 }
 

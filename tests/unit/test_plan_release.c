@@ -73,8 +73,7 @@ static struct plan make(uint64_t pass)
 	return plan;
 }
 
-/* NULL: it is not to be released; else why. In a pass in which whoever was disappointed is looked
- * at. */
+/* NULL: it is not to be released; else why. */
 static const char *reason_of(size_t vm)
 {
 	struct plan plan = make(0);

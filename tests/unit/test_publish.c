@@ -334,6 +334,7 @@ static void test_publish_breaks_have_a_price_once_there_is_one(void **state)
 	one->cost.broken = (struct break_counts){ 1000, 200 };
 	one->cost.hidden = 50;
 	two->cost.delay_ns = 3000000;
+	two->cost.longest_ns = 2000000;
 	core.registry.retired_cost.broken.zero = 7;
 	two->guest.map.extents[0].huge_lost = true;
 	two->guest.map.extents[0].huge = false;
@@ -349,6 +350,8 @@ static void test_publish_breaks_have_a_price_once_there_is_one(void **state)
 	assert_true(snapshot->vms[0].stall_seconds_estimate < 0);
 	assert_true(snapshot->stall_seconds_estimate < 0);
 	assert_float_equal(snapshot->vms[1].stall_seconds_estimate, 0.003, 1e-9);
+	assert_float_equal(snapshot->vms[1].stall_longest_seconds, 0.002, 1e-9);
+	assert_float_equal(snapshot->stall_longest_seconds, 0.002, 1e-9);
 	(void)snapshot_unref(snapshot);
 
 	core.canary.ns[0] = 2000;

@@ -42,8 +42,8 @@ static void assert_keys(const json_t *object, const char *const keys[], size_t c
 		"potential_bytes", "reclaimed_bytes", "reclaimed_zero_bytes",                      \
 		"reclaimed_self_bytes", "reclaimed_cross_bytes", "predicted_bytes",                \
 		"delivered_bytes", "prediction_error_percent", "exposure_bytes",                   \
-		"cow_breaks_estimate", "stall_seconds_estimate", "cpu_seconds", "hugepages_lost",  \
-		"verdict"
+		"cow_breaks_estimate", "stall_seconds_estimate", "stall_longest_seconds",          \
+		"cpu_seconds", "hugepages_lost", "verdict"
 
 #define VERDICT_KEYS                                                                               \
 	"word", "reason", "net_bytes", "cpu_seconds_per_hour", "stall_seconds_per_hour",           \
@@ -79,7 +79,8 @@ static void test_status_has_the_fields_of_the_contract(void **state)
 	ASSERT_KEYS(json_object_get(status, "cost"), "scan_cpu_seconds", "ksmd_cpu_seconds",
 		"ring_cpu_seconds", "helper_cpu_seconds", "vms_cpu_seconds", "ended_cpu_seconds",
 		"own_cpu_seconds", "since", "cow_breaks", "cow_break_ns_p50",
-		"cow_break_ns_p99", "stall_seconds_estimate", "hugepages_lost");
+		"cow_break_ns_p99", "stall_seconds_estimate", "stall_longest_seconds",
+		"hugepages_lost");
 	ASSERT_KEYS(json_object_get(status, "pass"), "number", "finished_at", "pages_scanned",
 		"bytes_per_second");
 	ASSERT_KEYS(json_array_get(json_object_get(status, "vms"), 0), VM_KEYS);

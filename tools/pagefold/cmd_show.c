@@ -36,6 +36,7 @@ static const struct field fields[] = {
 	{ "Exposure", "exposure_bytes", " MiB", output_mib },
 	{ "Broken folds", "cow_breaks_estimate", "", output_integer },
 	{ "Stall", "stall_seconds_estimate", " s", output_short_seconds },
+	{ "  longest", "stall_longest_seconds", " s", output_short_seconds },
 	{ "CPU", "cpu_seconds", " s", output_seconds },
 	{ "Huge pages", "hugepages_lost", " lost", output_integer },
 };

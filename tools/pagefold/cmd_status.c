@@ -93,9 +93,10 @@ static void print_cost(const json_t *cost)
 	printf(LABEL "%s broken folds (ns each: median %s, 99th percentile %s)\n", "Write faults",
 		count(cost, "cow_breaks", &a), count(cost, "cow_break_ns_p50", &b),
 		count(cost, "cow_break_ns_p99", &c));
-	printf(LABEL "%s s of delay; %s huge pages lost\n", "Stall",
+	printf(LABEL "%s s of delay, the longest request %s s; %s huge pages lost\n", "Stall",
 		(a = output_short_seconds(json_object_get(cost, "stall_seconds_estimate"))).text,
-		count(cost, "hugepages_lost", &b));
+		(b = output_short_seconds(json_object_get(cost, "stall_longest_seconds"))).text,
+		count(cost, "hugepages_lost", &c));
 }
 
 static void print_verdict(const json_t *verdict)
