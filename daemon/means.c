@@ -134,10 +134,13 @@ static int attach_with(struct core *core, struct target *target, const struct me
 		.attach_helper = core->attach_helper,
 		.monitor = monitor_command,
 		.monitor_data = core,
+		.failed_cpu_ns = &core->registry.retired_helper_cpu_ns,
 	};
+	const uint64_t failed_before_ns = core->registry.retired_helper_cpu_ns;
 	const int error =
 		ops->attach(&context, &target->guest.process, &target->hook, reason);
 
+	target->ledger.hook_ns += core->registry.retired_helper_cpu_ns - failed_before_ns;
 	if (error)
 		return error;
 	target->hook_reason[0] = '\0';

@@ -43,6 +43,7 @@ struct hook_context {
 	int (*monitor)(void *data, const struct process *process, const char *command,
 		uint64_t deadline_ns, char **ret_reply, char reason[HOOK_REASON_BYTES]);
 	void *monitor_data; /* outlives the hook, as root does */
+	uint64_t *failed_cpu_ns; /* what an attempt that failed took is added there; NULL: nobody asks */
 };
 
 struct merge_hook {

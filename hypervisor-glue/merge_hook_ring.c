@@ -46,6 +46,8 @@ static int ring_attach(const struct hook_context *context, const struct process 
 		context->attach_helper, process->id, &grant, &ring->helper_cpu_ns, reason);
 	if (!error)
 		error = ring_queue_open(context->root, process, &grant, &ring->queue, reason);
+	if (error && context->failed_cpu_ns)
+		*context->failed_cpu_ns += ring->helper_cpu_ns;
 	if (error)
 		return error;
 	ring->hook.ops = &merge_hook_ring;

@@ -34,6 +34,15 @@ def test_target_under_a_seccomp_allowlist_survives_and_is_named():
         scene.check_memory(process)
 
 
+def test_what_an_attempt_that_was_refused_took_is_in_the_books():
+    with scene.target(wrapper=[paths.test_helper("under_allowlist")]) as process, \
+            scene.pagefoldd(process) as daemon:
+        scene.wait_state(daemon, process, "blocked", "seccomp")
+        cost = daemon.wait_passes(1)["cost"]
+        assert cost["helper_cpu_seconds"] > 0
+        assert daemon.vm(process.pid)["cpu_seconds"] >= cost["helper_cpu_seconds"]
+
+
 def test_stopped_target_stays_stopped():
     with scene.target() as process:
         os.kill(process.pid, signal.SIGSTOP)
