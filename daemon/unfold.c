@@ -67,27 +67,38 @@ static int advise_copying(struct core *core, struct target *target, struct advic
 	return error;
 }
 
+/* Its huge page. What the kernel says against it is no error: khugepaged may get to it. */
+static int rebuild(struct core *core, struct target *target, struct extent *extent, bool *ret_done)
+{
+	struct advice_request collapse = {
+		extent->start, extent->end - extent->start, ADVICE_COLLAPSE, 0
+	};
+	uint64_t took_ns;
+	const int error = advise_copying(core, target, &collapse, &took_ns);
+
+	*ret_done = !error && !collapse.ret_result;
+	if (*ret_done)
+		extent->huge_lost = false;
+	return error;
+}
+
 /*
  * COLLAPSE copies folded pages straight into the new huge page and holds the address space locked
  * for a millisecond or two, where UNMERGEABLE takes ten and a COLLAPSE after it copies all of it
  * once more. It wants the extent to be one mapping (hugepage_vma_revalidate() in mm/khugepaged.c),
  * and a trim has cut it: so all of it is marked first.
  */
-static int rebuild(struct core *core, struct target *target, struct extent *extent, bool *ret_done)
+static int rebuild_folded(
+	struct core *core, struct target *target, struct extent *extent, bool *ret_done)
 {
-	const uint64_t length = extent->end - extent->start;
-	struct advice_request collapse = { extent->start, length, ADVICE_COLLAPSE, 0 };
-	struct advice_request join[2] = { { extent->start, length, ADVICE_MERGEABLE, 0 } };
+	struct advice_request join[2] = {
+		{ extent->start, extent->end - extent->start, ADVICE_MERGEABLE, 0 }
+	};
 	const size_t joins = fold_advice_undo(core, extent, &join[1]) ? 2 : 1;
-	uint64_t took_ns;
-	int error = means_advise(core, target, join, joins);
+	const int error = means_advise(core, target, join, joins);
 
-	if (!error)
-		error = advise_copying(core, target, &collapse, &took_ns);
-	*ret_done = !error && !collapse.ret_result;
-	if (*ret_done)
-		extent->huge_lost = false;
-	return error;
+	*ret_done = false;
+	return error ? error : rebuild(core, target, extent, ret_done);
 }
 
 static int unmark(struct core *core, struct target *target, const struct extent *extent,
@@ -120,11 +131,14 @@ int unfold_extent(
 	int error = 0;
 
 	if (rebuilds)
-		error = rebuild(core, target, extent, &rebuilt);
+		error = rebuild_folded(core, target, extent, &rebuilt);
 	/* Once it is rebuilt there is nothing to copy. */
 	if (!error)
 		error = unmark(core, target, extent, rebuilt ? &all_at_once : pace);
 	if (!error && !rebuilds && fold_advice_undo(core, extent, &undo))
 		error = means_advise(core, target, &undo, 1);
+	/* Folded pages that somebody held, or that had just come, can be in the way, but not for ever. */
+	if (!error && rebuilds && !rebuilt)
+		error = rebuild(core, target, extent, &rebuilt);
 	return error;
 }
