@@ -86,6 +86,11 @@ void group_switch(struct core *core, const char *group)
 	core->index_stale = true;
 }
 
+bool groups_switch_awaits(const struct core *core)
+{
+	return core->config.active_group[0] && strcmp(core->config.active_group, core->active_group) != 0;
+}
+
 void groups_follow_config(struct core *core)
 {
 	if (core->config.active_group[0])

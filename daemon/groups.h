@@ -25,6 +25,8 @@ bool is_group_leader(const struct core *core, size_t index);
  */
 void group_switch(struct core *core, const char *group);
 
+/* active-group = NAME is not the active one yet. */
+bool groups_switch_awaits(const struct core *core);
 /* active-group = NAME: follows it, or says why not. Every pass. */
 void groups_follow_config(struct core *core);
 

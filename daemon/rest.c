@@ -4,10 +4,11 @@
 #include "common/clock.h"
 #include "daemon/census.h"
 #include "daemon/core.h"
+#include "daemon/groups.h"
 #include "daemon/means.h"
 
 /* A full pass after 10,000 times its own CPU time: 0.01 % of a core; after 200 times while something
- * waits to be folded, which is over after some passes. */
+ * waits to be folded, or a group for another one to be released. */
 #define COST_FACTOR         10000
 #define COST_FACTOR_WAITING 200
 
@@ -41,7 +42,8 @@ bool rest_holds(const struct core *core, const struct target *target)
 
 bool rest_is_allowed(const struct core *core)
 {
-	const uint64_t factor = core->plan.fold_pages ? COST_FACTOR_WAITING : COST_FACTOR;
+	const bool waits = core->plan.fold_pages || groups_switch_awaits(core);
+	const uint64_t factor = waits ? COST_FACTOR_WAITING : COST_FACTOR;
 	const uint64_t full_due_ns = core->rest.full_ns + core->rest.cost_ns * factor;
 
 	return core->rest.full_ns && !core->once && !core->paused && !core->index_stale &&

@@ -51,6 +51,9 @@ static bool params_valid(const struct io_uring_params *params)
 	return true;
 }
 
+/* On a host that is busy, too, it has had its turn by then. */
+#define POLL_THREAD_PATIENCE_MS 2000
+
 /* The thread that serves the ring, from the kernel's own account of it; 0: not known just now. */
 static pid_t poll_thread_read(const struct host_root *root, int fd)
 {
@@ -66,24 +69,34 @@ static pid_t poll_thread_read(const struct host_root *root, int fd)
 	return line && sscanf(line, "SqThread: %d", &tid) == 1 && tid > 0 ? tid : 0;
 }
 
+/* That thread has begun to run: it is called so then, and not as its maker is. */
+static bool poll_thread_runs(const struct host_root *root, pid_t pid, pid_t tid)
+{
+	_cleanup_free_ char *comm = NULL;
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "%d/task/%d/comm", pid, tid);
+	return host_root_read_proc(root, path, &comm, NULL) == 0 && !strncmp(comm, "iou-sqp-", 8);
+}
+
 /*
  * Only a ring that a thread of this very process serves works on this process's memory. Any other
  * could be one that the target slipped in, to have its requests carried out on somebody else's.
+ *
+ * Until the thread first runs, the kernel gives the number of its maker (io_sq_offload_create() and
+ * io_sq_thread() in io_uring/sqpoll.c), whose CPU time is not the ring's. Before 6.7 the thread's own
+ * lock may hide its number for a moment, too.
  */
 static pid_t poll_thread_check(const struct host_root *root, pid_t pid, int fd)
 {
-	pid_t tid = 0;
-	char path[64];
+	for (int tries = 0; tries < POLL_THREAD_PATIENCE_MS; tries++) {
+		const pid_t tid = poll_thread_read(root, fd);
 
-	/* Before 6.7 the thread's own lock may hide its number for a moment. */
-	for (int tries = 0; tries < 50 && !tid; tries++) {
-		tid = poll_thread_read(root, fd);
-		if (!tid)
-			(void)poll(NULL, 0, 1);
+		if (tid && poll_thread_runs(root, pid, tid))
+			return tid;
+		(void)poll(NULL, 0, 1);
 	}
-	/* The name would not do: until it first runs, the thread is called as its maker is. */
-	(void)snprintf(path, sizeof(path), "%d/task/%d", pid, tid);
-	return tid && !faccessat(root->proc_fd, path, F_OK, 0) ? tid : 0;
+	return 0;
 }
 
 /* In this order: nothing but the restriction stands when the ring is enabled. liburing 2.3 declares

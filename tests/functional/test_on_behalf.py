@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """CPU time is charged to whom it was spent for, and what is charged is what the threads' own clocks say."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,21 @@ CONFIG = {**EAGER, "cpu-percent": 100, "scan-interval": 60}
 STILL = ("--hot-writes", "0", "--stray-writes", "0", "--pause-ms", "100")
 
 
-def ring_seconds(*processes):
-    """What the kernel threads of their rings have computed, by their own clocks."""
-    return sum(host.thread_cpu_seconds(process.pid, int(task.name))
-               for process in processes for task in Path(f"/proc/{process.pid}/task").iterdir()
-               if (task / "comm").read_text().startswith("iou-"))
+class Rings:
+    """What the kernel threads of processes' rings have computed, by their own clocks: a worker that had nothing to
+    do for five seconds ends, so what was seen of each stays."""
+
+    def __init__(self, *processes):
+        self.pids = [process.pid for process in processes]
+        self.seen = {}
+
+    def seconds(self):
+        for pid in self.pids:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                    if (task / "comm").read_text().startswith("iou-"):
+                        self.seen[task.name] = host.thread_cpu_seconds(pid, int(task.name))
+        return sum(self.seen.values())
 
 
 def charged(cost):
@@ -33,16 +44,19 @@ def test_what_is_charged_is_what_the_threads_clocks_say(ksm_alone):
     ksmd = host.ksmd_cpu_seconds()
     with procs.memcheck("--mib", "192", *STILL) as large, procs.memcheck("--mib", "64", *STILL) as small:
         policy = merge_policy(f"pid:{large.pid}", f"pid:{small.pid}")
+        rings = Rings(large, small)
         with Daemon(config=CONFIG, policies={"test.conf": policy}) as daemon:
+            daemon.wait_for(lambda _: rings.seconds() and all(
+                daemon.vm(process.pid)["state"] == "folded" for process in (large, small)))
             wait_folded(daemon, large, small)
             daemon.cli("pause")
             # The books are as of the end of the last pass, and the next is a minute away.
             cost = daemon.wait_for(lambda status: status["cost"]["scan_cpu_seconds"] >
                                    0.95 * host.cpu_seconds(daemon.pid))["cost"]
             measured = {"scan": host.cpu_seconds(daemon.pid), "ksmd": host.ksmd_cpu_seconds() - ksmd,
-                        "ring": ring_seconds(large, small), "helper": cost["helper_cpu_seconds"]}
+                        "ring": rings.seconds(), "helper": cost["helper_cpu_seconds"]}
             vms = {vm["pid"]: vm["cpu_seconds"] for vm in daemon.cli("vms")["vms"]}
-            for who in ("scan", "ksmd"):
+            for who in ("scan", "ksmd", "ring"):
                 assert cost[f"{who}_cpu_seconds"] == pytest.approx(measured[who], rel=0.05)
             total = charged(cost) + cost["own_cpu_seconds"]
             assert total == pytest.approx(sum(measured.values()), rel=0.05)
