@@ -242,6 +242,9 @@ static const struct merge_hook_ops *const for_much[] = { &merge_hook_ring, &merg
 /* A hook that was refused, or that left something over, does so again in the next pass. */
 #define RETRY_NS (60 * NS_PER_S)
 
+/* A libvirt that has not answered so long after our start is not waited for. */
+#define LIBVIRT_PATIENCE_S 30
+
 struct takeover {
 	struct core *core;
 	struct target *target;
@@ -335,6 +338,24 @@ static const char *takeover_why(const struct takeover *takeover)
 	return takeover->target->takeover_reason ? takeover->target->takeover_reason : "?";
 }
 
+/* A domain of a libvirt that is only just being connected to: its monitor, which is to be asked first, is out of
+ * reach for the moment. */
+static bool libvirt_is_awaited(const struct core *core, const struct target *target)
+{
+	_cleanup_(links_tables_done) struct links_tables tables = { 0 };
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	if (!target->guest.vmm.cmdline.by_libvirt ||
+		now.tv_sec - core->since.tv_sec >= LIBVIRT_PATIENCE_S ||
+		links_tables(core->links, &tables) < 0)
+		return false;
+	for (size_t i = 0; i < tables.count; i++)
+		if (tables.tables[i]->trouble)
+			return true;
+	return false;
+}
+
 static int takeover_run(struct takeover *takeover, char **ret_reason)
 {
 	const pid_t pid = target_pid(takeover->target);
@@ -347,6 +368,10 @@ static int takeover_run(struct takeover *takeover, char **ret_reason)
 	if (clock_monotonic_ns() < takeover->target->takeover_retry_ns) {
 		text_set(ret_reason, "%s", takeover_why(takeover));
 		return -EBUSY;
+	}
+	if (libvirt_is_awaited(takeover->core, takeover->target)) {
+		text_set(ret_reason, "libvirt, which it is a domain of, has not answered yet");
+		return -EAGAIN;
 	}
 	error = takeover_look(takeover);
 	if (!error && takeover->unmark.merged.count) {

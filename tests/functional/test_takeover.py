@@ -99,7 +99,7 @@ def test_take_over_of_a_libvirt_domain_goes_over_libvirt_s_monitor(libvirtd):
             *processes, config={"take-over": "yes", "libvirt-uri": libvirtd.uri}) as daemon:
         scene.wait_folded(daemon, *processes)
         assert not marks.mergeable(domain.pid)
-        assert "custom monitor control commands" in libvirtd.virsh("dominfo", "stranger")
+        assert "custom monitor control commands" in libvirtd.virsh("dominfo", "stranger"), daemon.log()
         check_alive(domain)
 
 
