@@ -116,7 +116,8 @@ def test_no_byte_changes_in_a_server_that_forked(ksm_alone, tmp_path):
 def test_no_byte_changes_in_linux_guests(ksm_alone, tmp_path, lab):
     """memcheck runs in the guests: what it finds wrong would be a wrong byte of guest RAM."""
     guests = lab.boot("web1", "web2", memory_mib=256)
-    checkers = [guest.start("memcheck --mib 48 --hot-writes 32 --stray-writes 8")
+    # With pauses: a young guest that computes all the time is left alone for its first minute.
+    checkers = [guest.start("memcheck --mib 48 --hot-writes 32 --stray-writes 8 --pause-ms 200")
                 for guest in guests]
     for checker in checkers:
         assert checker.read_line().startswith("ready ")
