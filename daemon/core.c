@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "daemon/log.h"
 #include "hypervisor-glue/host_memory.h"
 
@@ -145,6 +146,7 @@ int core_open(struct core *core, const bool disabled[FEATURE_COUNT])
 	int error;
 
 	(void)clock_gettime(CLOCK_REALTIME, &core->since);
+	core->opened_ns = clock_monotonic_ns();
 	driver_init(&core->driver);
 	budget_init(&core->budget, core->config.cpu_percent);
 	error = host_root_open("", &core->root);

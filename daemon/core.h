@@ -63,6 +63,7 @@ struct core {
 	uint64_t charged_hook_ns; /* of the rings and the helper, so far */
 	uint64_t charged_here_ns; /* of the pass thread's own time, to the VMs it was for */
 	struct timespec since;    /* when the books began */
+	uint64_t opened_ns;       /* the same by CLOCK_MONOTONIC */
 	struct judgement judgement; /* of the host */
 	uint64_t payoff_ns;       /* CLOCK_MONOTONIC: the last look at what still pays */
 	char active_group[POLICY_GROUP_BYTES]; /* "": none */

@@ -80,7 +80,7 @@ bool means_were_missed(const struct core *core)
 	for (size_t i = 0; i < core->registry.count; i++) {
 		const struct target *target = core->registry.targets[i];
 
-		if (target->hook_missed && !means_refused(core, target))
+		if (target->hook_missed && target->hook_was_stopped && !means_refused(core, target))
 			return true;
 	}
 	return false;

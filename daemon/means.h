@@ -16,7 +16,8 @@ bool means_is_whole(const struct core *core, const struct target *target);
  * hook is none is planned for all the same, since that is what none is for. */
 bool means_refused(const struct core *core, const struct target *target);
 
-/* A plan left somebody out for that, and it may be tried again by now: a new plan is due. */
+/* A plan left somebody out because it was stopped, and it goes on: a new plan is due. Who refused for another reason
+ * is tried again by the next plan that is made anyway: once a minute it would cost more than it is likely to give. */
 bool means_were_missed(const struct core *core);
 
 /* 0: target->hook is there. Otherwise -errno, and target->hook_reason says what stands in the way; it is

@@ -243,7 +243,7 @@ static const struct merge_hook_ops *const for_much[] = { &merge_hook_ring, &merg
 #define RETRY_NS (60 * NS_PER_S)
 
 /* A libvirt that has not answered so long after our start is not waited for. */
-#define LIBVIRT_PATIENCE_S 30
+#define LIBVIRT_PATIENCE_NS (30 * NS_PER_S)
 
 struct takeover {
 	struct core *core;
@@ -343,11 +343,9 @@ static const char *takeover_why(const struct takeover *takeover)
 static bool libvirt_is_awaited(const struct core *core, const struct target *target)
 {
 	_cleanup_(links_tables_done) struct links_tables tables = { 0 };
-	struct timespec now;
 
-	(void)clock_gettime(CLOCK_REALTIME, &now);
 	if (!target->guest.vmm.cmdline.by_libvirt ||
-		now.tv_sec - core->since.tv_sec >= LIBVIRT_PATIENCE_S ||
+		clock_monotonic_ns() - core->opened_ns >= LIBVIRT_PATIENCE_NS ||
 		links_tables(core->links, &tables) < 0)
 		return false;
 	for (size_t i = 0; i < tables.count; i++)
