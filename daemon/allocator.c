@@ -43,3 +43,10 @@ void allocator_read(struct allocator_stats *ret)
 		*member = mallctl ? statistic(statistics[i].name) : NOT_MEASURED;
 	}
 }
+
+void allocator_purge(void)
+{
+	/* MALLCTL_ARENAS_ALL in jemalloc's header: an index that stands for all of them. */
+	if (mallctl)
+		(void)mallctl("arena.4096.purge", NULL, NULL, NULL, 0);
+}

@@ -17,5 +17,8 @@ struct allocator_stats {
 
 /* As of now; NOT_MEASURED (daemon/snapshot.h) where the program runs without jemalloc. */
 void allocator_read(struct allocator_stats *ret);
+/* Gives what was freed back to the host now, not seconds later: beside much that was, before much is
+ * taken that would not fit into it. */
+void allocator_purge(void);
 
 #endif

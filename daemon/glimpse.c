@@ -218,6 +218,25 @@ static int group_judge(const struct core *core, struct glimpses *glimpses, const
 	return 0;
 }
 
+/* Who is to be read is judged, and takes no memory while the fingerprints come. */
+static void keep_open(struct glimpses *glimpses)
+{
+	struct glimpse *fewer;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < glimpses->count; i++)
+		if (glimpses->all[i].taken && !glimpses->all[i].promising)
+			glimpses->all[kept++] = glimpses->all[i];
+	glimpses->count = kept;
+	if (!kept) {
+		glimpses_done(glimpses);
+		return;
+	}
+	fewer = reallocarray(glimpses->all, kept, sizeof(*fewer));
+	if (fewer)
+		glimpses->all = fewer;
+}
+
 int glimpses_judge(struct core *core, struct glimpses *glimpses, size_t *ret_more)
 {
 	int error = 0;
@@ -229,6 +248,7 @@ int glimpses_judge(struct core *core, struct glimpses *glimpses, size_t *ret_mor
 		if (is_group_leader(core, t))
 			error = group_judge(core, glimpses,
 				core->registry.targets[t]->policy.group, ret_more);
+	keep_open(glimpses);
 	if (!core->put_off_ns)
 		core->put_off_ns = clock_monotonic_ns();
 	return error;

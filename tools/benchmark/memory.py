@@ -9,7 +9,7 @@ from lab.daemon import Daemon, merge_policy
 from benchmark.figures import AT_MOST, Figure
 from benchmark.terms import MIB, say
 
-SIZES_MIB = (256, 2048)
+SIZES_MIB = (512, 4096)
 PASSES = 4
 PASS_SECONDS = 120
 # Everything but the merging itself: read, counted, planned for, published and asked for.
