@@ -154,6 +154,8 @@ int core_open(struct core *core, const bool disabled[FEATURE_COUNT])
 		return error;
 	error = boot_id_read(&core->root, boot_id);
 	if (!error)
+		error = numa_nodes_read(&core->root, &core->nodes);
+	if (!error)
 		error = state_load(core->state_dir, boot_id, &core->recorded);
 	if (!error)
 		error = crew_init(&core->crew);
@@ -190,6 +192,7 @@ void core_close(struct core *core)
 	registry_done(&core->registry);
 	driver_done(&core->driver);
 	crew_done(&core->crew);
+	numa_nodes_done(&core->nodes);
 	newcomers_done(&core->newcomers);
 	budget_done(&core->budget);
 	state_done(&core->recorded);

@@ -30,6 +30,7 @@
 #include "daemon/restraint.h"
 #include "daemon/state.h"
 #include "hypervisor-glue/host_memory.h"
+#include "hypervisor-glue/numa.h"
 
 /* Sentences for `status`, in the order they came up. */
 struct sentences {
@@ -40,6 +41,7 @@ struct sentences {
 struct core {
 	/* fixed */
 	struct host_root root;
+	struct numa_nodes nodes;
 	struct features features;
 	const char *state_dir;
 	const char *attach_helper;
@@ -79,6 +81,7 @@ struct core {
 	uint64_t put_off_ns; /* since when extents wait to be read; 0: none does */
 	bool settled;     /* something that the plan wanted to see again has been seen */
 	bool hurried;     /* somebody young is to be folded: passes follow each other fast */
+	bool nodes_apart; /* pages on different NUMA nodes are no twins, as the fingerprints have it */
 	bool booting;     /* and is busy, so that what is counted now will soon be wrong */
 	struct plan plan;
 	struct forecast forecast; /* of all bursts, whoever has gone since */

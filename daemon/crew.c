@@ -48,33 +48,69 @@ unsigned crew_cpus(void)
 struct shift {
 	crew_work_fn work;
 	void *context;
-	size_t count;
-	atomic_size_t next;
+	struct crew_lot *lots;
+	size_t lot_count;
+	cpu_set_t allowed; /* to this process, by whoever started it */
 	atomic_bool enough;
 };
 
 struct hand {
 	struct shift *shift;
 	struct scanner *scanner;
+	size_t first_lot;
 	pthread_t thread;
 };
+
+/* ---- one thread ---- */
+
+/* Where those CPUs are not its own, or there are more than the set has room for, it stays where it is:
+ * that is slower, and no more. */
+static void hand_move(const struct shift *shift, const cpu_set_t *cpus)
+{
+	cpu_set_t both;
+
+	if (!cpus)
+		return;
+	CPU_AND(&both, cpus, &shift->allowed);
+	if (CPU_COUNT(&both))
+		(void)sched_setaffinity(0, sizeof(both), &both);
+}
+
+/* False: enough of everything. */
+static bool lot_work(const struct hand *hand, struct crew_lot *lot)
+{
+	struct shift *shift = hand->shift;
+	size_t at;
+
+	while ((at = atomic_fetch_add(&lot->taken, SHARE)) < lot->count)
+		for (size_t i = at; i < at + SHARE && i < lot->count; i++) {
+			if (atomic_load_explicit(&shift->enough, memory_order_relaxed))
+				return false;
+			if (!shift->work(shift->context, hand->scanner, lot->first + i))
+				atomic_store(&shift->enough, true);
+		}
+	return true;
+}
 
 static void *hand_work(void *arg)
 {
 	const struct hand *hand = arg;
-	struct shift *shift = hand->shift;
-	size_t first;
+	const struct shift *shift = hand->shift;
 
 	hand->scanner->clock_ns = clock_thread_cpu_ns();
-	while ((first = atomic_fetch_add(&shift->next, SHARE)) < shift->count)
-		for (size_t i = first; i < first + SHARE && i < shift->count; i++) {
-			if (atomic_load_explicit(&shift->enough, memory_order_relaxed))
-				return NULL;
-			if (!shift->work(shift->context, hand->scanner, i))
-				atomic_store(&shift->enough, true);
-		}
+	for (size_t i = 0; i < shift->lot_count; i++) {
+		struct crew_lot *lot = &shift->lots[(hand->first_lot + i) % shift->lot_count];
+
+		if (atomic_load(&lot->taken) >= lot->count)
+			continue;
+		hand_move(shift, lot->cpus);
+		if (!lot_work(hand, lot))
+			break;
+	}
 	return NULL;
 }
+
+/* ---- all of them ---- */
 
 static unsigned hands_hire(
 	struct crew *crew, struct shift *shift, struct hand *hands, unsigned wanted)
@@ -90,24 +126,53 @@ static unsigned hands_hire(
 				break;
 			crew->count++;
 		}
-		*hand = (struct hand){ .shift = shift, .scanner = &crew->scanners[hired] };
+		*hand = (struct hand){
+			.shift = shift,
+			.scanner = &crew->scanners[hired],
+			.first_lot = hired,
+		};
 		if (pthread_create(&hand->thread, NULL, hand_work, hand))
 			break;
 	}
 	return hired;
 }
 
-void crew_run(struct crew *crew, unsigned threads, size_t count, crew_work_fn work, void *context)
+static bool is_anyone_moved(const struct crew_lot *lots, size_t lot_count)
 {
-	struct shift shift = { .work = work, .context = context, .count = count };
-	const size_t useful = count / PIECES_LEAST + 1;
+	for (size_t i = 0; i < lot_count; i++)
+		if (lots[i].cpus)
+			return true;
+	return false;
+}
+
+void crew_run_lots(struct crew *crew, unsigned threads, struct crew_lot *lots, size_t lot_count,
+	crew_work_fn work, void *context)
+{
+	struct shift shift = {
+		.work = work, .context = context, .lots = lots, .lot_count = lot_count
+	};
 	struct hand hands[CREW_MOST];
+	size_t useful = 1;
+	bool moves;
 	unsigned hired;
 
+	for (size_t i = 0; i < lot_count; i++)
+		useful += lots[i].count / PIECES_LEAST;
 	if (threads > CREW_MOST)
 		threads = CREW_MOST;
+	moves = is_anyone_moved(lots, lot_count) &&
+		sched_getaffinity(0, sizeof(shift.allowed), &shift.allowed) == 0;
 	hired = hands_hire(crew, &shift, hands, useful < threads ? (unsigned)useful : threads);
 	(void)hand_work(&hands[0]);
 	for (unsigned i = 1; i < hired; i++)
 		(void)pthread_join(hands[i].thread, NULL);
+	if (moves) /* the others have ended */
+		(void)sched_setaffinity(0, sizeof(shift.allowed), &shift.allowed);
+}
+
+void crew_run(struct crew *crew, unsigned threads, size_t count, crew_work_fn work, void *context)
+{
+	struct crew_lot all = { .count = count };
+
+	crew_run_lots(crew, threads, &all, 1, work, context);
 }

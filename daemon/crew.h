@@ -6,6 +6,8 @@
 #ifndef PAGEFOLD_DAEMON_CREW_H
 #define PAGEFOLD_DAEMON_CREW_H
 
+#include <sched.h>
+#include <stdatomic.h>
 #include <stddef.h>
 
 #include "daemon/scan.h"
@@ -32,6 +34,22 @@ unsigned crew_cpus(void);
  * and must leave alone what another piece may touch. False: enough, also for the others.
  */
 typedef bool (*crew_work_fn)(void *context, struct scanner *scanner, size_t index);
+
+/* Pieces first .. first + count - 1, and the CPUs that their memory is near to; NULL: any. */
+struct crew_lot {
+	size_t first, count;
+	const cpu_set_t *cpus;
+	atomic_size_t taken; /* the crew's; 0 at first */
+};
+
+/*
+ * Does the pieces of all lots with up to `threads` threads, the calling one among them, and returns when
+ * all of them are done with it. Each thread begins with another lot, and goes over to the next where
+ * nothing is left; on the way it moves to the lot's CPUs, as far as this process may run there. The
+ * calling one is back where it was afterwards.
+ */
+void crew_run_lots(struct crew *crew, unsigned threads, struct crew_lot *lots, size_t lot_count,
+	crew_work_fn work, void *context);
 
 /* Does pieces 0 .. count - 1 with up to `threads` threads, the calling one among them, and returns
  * when all of them are done with it. Where a thread or its buffer is not to be had, the others do

@@ -9,6 +9,7 @@
 #include "common/cleanup.h"
 #include "daemon/guest.h"
 #include "daemon/scan.h"
+#include "hypervisor-glue/ksm.h"
 
 static int error_sentence(int error, char **ret_error, const char *what, pid_t pid)
 {
@@ -59,6 +60,7 @@ static int guest_scan_all(
 		.process = &guest->process,
 		.pagemap = &guest->pagemap,
 		.trust = guest->is_vm ? TRUST_HUGE : TRUST_NOTHING,
+		.nodes_apart = ksm_keeps_nodes_apart(root),
 	};
 	int error = guest_map(root, guest);
 

@@ -49,6 +49,15 @@ static void extent_forget(struct extent *extent)
 	extent->memory = NULL;
 }
 
+void extent_forget_visits(struct extent *extent)
+{
+	extent->prints = extent_prints_free(extent->prints);
+	extent->due_ns = 0;
+	extent->pages_read = extent->zeros = extent->twins = extent->changed = 0;
+	extent->visits = extent->quiet = extent->restless = 0;
+	extent->glimpsed = extent->put_off = extent->settling = extent->judged = false;
+}
+
 void extent_unmark(struct extent *extent)
 {
 	free(extent->shared_before);

@@ -83,6 +83,9 @@ static inline uint16_t extent_folds(const struct extent *extent)
 	return (uint16_t)(extent->folded + (zeros > 0 ? zeros : 0));
 }
 
+/* As if nobody had ever read it. What was noted of it because it is marked stays. */
+void extent_forget_visits(struct extent *extent);
+
 /* It is not marked (any more): what was noted of it for as long as it is goes. */
 void extent_unmark(struct extent *extent);
 

@@ -9,6 +9,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "hypervisor-glue/guest_reader.h"
+#include "hypervisor-glue/numa.h"
 
 /* 256 KiB: what is hashed is then still in the second-level cache. Against the whole 2 MiB it saves
  * an eighth of the time; below 128 KiB the calls themselves begin to show. */
@@ -55,6 +56,7 @@ struct scan {
 	const struct scan_source *source;
 	struct extent *extent;
 	struct extent_view view;
+	uint16_t apart[EXTENT_PAGES]; /* as extent_prints_read() has it */
 };
 
 static uint64_t page_address(const struct scan *scan, unsigned page)
@@ -87,17 +89,20 @@ static unsigned piece_cut(const struct scan *scan, const struct page_set *set, u
 }
 
 /* What is done with a page that was read; false: no more of them are wanted. */
-typedef bool (*page_fn)(struct extent_prints *prints, unsigned page, const void *bytes);
+typedef bool (*page_fn)(
+	struct extent_prints *prints, unsigned page, const void *bytes, unsigned apart);
 
-static bool page_take(struct extent_prints *prints, unsigned page, const void *bytes)
+static bool page_take(
+	struct extent_prints *prints, unsigned page, const void *bytes, unsigned apart)
 {
-	extent_prints_read(prints, page, bytes);
+	extent_prints_read(prints, page, bytes, apart);
 	return true;
 }
 
-static bool page_compare(struct extent_prints *prints, unsigned page, const void *bytes)
+static bool page_compare(
+	struct extent_prints *prints, unsigned page, const void *bytes, unsigned apart)
 {
-	return extent_prints_holds(prints, page, bytes);
+	return extent_prints_holds(prints, page, bytes, apart);
 }
 
 /* Reads the pages of the set. 1: all of them; 0: page_fn had enough. A page that went meanwhile is
@@ -127,7 +132,8 @@ static int pages_read(const struct scan *scan, const struct page_set *set, bool 
 		scanner->pages_read += count;
 		for (size_t i = 0; i < count; i++)
 			if (scanner->present[i] &&
-				!fn(prints, pages[i], scanner->buffer + i * PAGE_BYTES))
+				!fn(prints, pages[i], scanner->buffer + i * PAGE_BYTES,
+					scan->apart[pages[i]]))
 				return 0;
 	}
 }
@@ -217,11 +223,33 @@ static int extent_renew(
 	return 0;
 }
 
+/* Which node each page is on: of a huge page one tells it of all. A page that moves meanwhile looks
+ * changed at the next visit. */
+static int nodes_take(struct scan *scan)
+{
+	const unsigned first = extent_first_page(scan->extent), pages = extent_pages(scan->extent);
+	const unsigned asked = scan->view.huge ? 1 : pages;
+	uint64_t addresses[EXTENT_PAGES] = { 0 };
+	int error;
+
+	for (unsigned i = 0; i < asked; i++)
+		addresses[i] = page_address(scan, first + i);
+	error = numa_page_nodes(
+		scan->source->process->id.pid, addresses, asked, &scan->apart[first]);
+	for (unsigned i = asked; !error && i < pages; i++)
+		scan->apart[first + i] = scan->apart[first];
+	return error;
+}
+
 static int scan_begin(struct scanner *scanner, const struct scan_source *source,
 	struct extent *extent, struct scan *ret)
 {
+	int error;
+
 	*ret = (struct scan){ .scanner = scanner, .source = source, .extent = extent };
-	return extent_view_take(source->pagemap, extent, source->trust, scanner->runs, &ret->view);
+	error = extent_view_take(
+		source->pagemap, extent, source->trust, scanner->runs, &ret->view);
+	return error || !source->nodes_apart ? error : nodes_take(ret);
 }
 
 static int scan_whole(const struct scan *scan)

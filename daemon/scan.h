@@ -46,6 +46,7 @@ struct scan_source {
 	struct pagemap *pagemap;
 	enum view_trust trust;
 	bool skip_fork_shared; /* then trust nothing */
+	bool nodes_apart;      /* pages on different NUMA nodes are no twins */
 };
 
 /*

@@ -23,5 +23,22 @@ struct scan_source source_of(const struct core *core, struct target *target, enu
 		.pagemap = &target->guest.pagemap,
 		.trust = trust,
 		.skip_fork_shared = !target->guest.is_vm,
+		.nodes_apart = core->nodes_apart,
 	};
+}
+
+void source_nodes_judge(struct core *core)
+{
+	const bool apart = ksm_keeps_nodes_apart(&core->root);
+
+	if (apart == core->nodes_apart)
+		return;
+	core->nodes_apart = apart;
+	core->index_stale = true;
+	for (size_t t = 0; t < core->registry.count; t++) {
+		const struct extent_map *map = &core->registry.targets[t]->guest.map;
+
+		for (size_t e = 0; e < map->count; e++)
+			extent_forget_visits(&map->extents[e]);
+	}
 }

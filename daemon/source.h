@@ -11,4 +11,8 @@ enum view_trust source_trust(const struct core *core, const struct target *targe
 /* Lasts as long as both. */
 struct scan_source source_of(const struct core *core, struct target *target, enum view_trust trust);
 
+/* Whether KSM keeps NUMA nodes apart. If that has changed, no fingerprint is of use any more, and all are
+ * forgotten; nothing is folded then, or KSM would not have let it be changed. */
+void source_nodes_judge(struct core *core);
+
 #endif

@@ -2,7 +2,6 @@
 #include "daemon/visit.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +12,7 @@
 #include "daemon/glimpse.h"
 #include "daemon/log.h"
 #include "daemon/pressure.h"
+#include "daemon/round.h"
 #include "daemon/schedule.h"
 #include "daemon/source.h"
 #include "hypervisor-glue/host_memory.h"
@@ -40,71 +40,7 @@ static uint64_t prints_bytes(const struct core *core)
 	return bytes;
 }
 
-/* ---- one extent: any of the scanning threads ---- */
-
-struct visit {
-	struct target *target;
-	struct extent *extent;
-	enum view_trust trust;
-	uint16_t pages_before, zeros_before;
-	uint64_t cpu_ns;
-	struct break_counts broken; /* since the last look at it */
-	bool done;
-	int error;
-};
-
-struct round {
-	struct core *core;
-	struct visit *visits; /* each is one thread's while it is under way */
-	size_t count;
-	atomic_size_t room;   /* extents that may still get fingerprints */
-	atomic_size_t unread; /* extents there was no room for */
-};
-
-static bool room_take(struct round *round)
-{
-	size_t room = atomic_load(&round->room);
-
-	while (room)
-		if (atomic_compare_exchange_weak(&round->room, &room, room - 1))
-			return true;
-	return false;
-}
-
-static void extent_visit(struct round *round, struct scanner *scanner, struct visit *visit)
-{
-	struct target *target = visit->target;
-	struct extent *extent = visit->extent;
-	const bool is_new = !extent->prints;
-	const struct scan_source source = source_of(round->core, target, visit->trust);
-	bool has_lonely;
-
-	if (is_new && !room_take(round)) {
-		atomic_fetch_add(&round->unread, 1);
-		return;
-	}
-	has_lonely = account_before_read(&target->guest, extent, &visit->broken);
-	visit->error = extent->visits ? scan_extent_again(scanner, &source, extent)
-				      : scan_extent(scanner, &source, extent);
-	if (has_lonely)
-		account_after_read(&target->guest, extent);
-	visit->done = !visit->error;
-	if (is_new && !extent->prints)
-		atomic_fetch_add(&round->room, 1);
-}
-
-static bool round_work(void *context, struct scanner *scanner, size_t index)
-{
-	struct round *round = context;
-	struct visit *visit = &round->visits[index];
-
-	extent_visit(round, scanner, visit);
-	visit->cpu_ns = scanner_charge(scanner);
-	return visit->error != -ENOMEM &&
-	       !budget_pace(&round->core->budget, round->core->interrupt);
-}
-
-/* ---- the round: pass thread ---- */
+/* ---- who is due ---- */
 
 /* Boots, and is to be folded. */
 static bool target_is_young(const struct target *target)
@@ -231,15 +167,14 @@ static void visit_book(struct recount *recount, const struct visit *visit, uint6
 	}
 }
 
-static int visits_take(struct round *round)
+static int visits_take(struct core *core, const struct visit *visits, size_t count)
 {
-	struct core *core = round->core;
 	const struct schedule schedule = schedule_now(core);
 	const uint64_t now = clock_monotonic_ns();
 	int error = 0;
 
-	for (size_t i = 0; i < round->count; i++) {
-		const struct visit *visit = &round->visits[i];
+	for (size_t i = 0; i < count; i++) {
+		const struct visit *visit = &visits[i];
 		struct extent *extent = visit->extent;
 
 		ledger_visit(visit->target, visit->cpu_ns);
@@ -281,28 +216,21 @@ static void hooks_charge(struct core *core)
 }
 
 /* Who is due at this moment, and reading it. */
-static int round_run(struct core *core, size_t *ret_unread)
+static int due_read(struct core *core, size_t *ret_unread)
 {
 	const uint64_t limit = memory_limit_bytes(core), used = prints_bytes(core);
-	const uint64_t charged_before = core->crew.scanners[0].charged_ns;
 	const uint64_t now = clock_monotonic_ns();
-	struct round round = { .core = core };
 	_cleanup_free_ struct visit *visits = NULL;
+	size_t count;
 	int error;
 
 	visits = calloc(visits_collect(core, now, NULL) + 1, sizeof(*visits));
 	if (!visits)
 		return -ENOMEM;
-	round.visits = visits;
-	round.count = visits_collect(core, now, visits);
-	atomic_init(&round.room, limit > used ? (limit - used) / sizeof(struct extent_prints) : 0);
-	crew_run(&core->crew, crew_size(core->config.cpu_percent, crew_cpus()), round.count,
-		round_work, &round);
-	/* The first scanner is the pass thread's. */
-	ledger_visits_here(core, core->crew.scanners[0].charged_ns - charged_before);
-	error = visits_take(&round);
-	*ret_unread = round.unread;
-	return error;
+	count = visits_collect(core, now, visits);
+	error = round_run(core, visits, count,
+		limit > used ? (limit - used) / sizeof(struct extent_prints) : 0, ret_unread);
+	return error ? error : visits_take(core, visits, count);
 }
 
 /* What is read may show that more of what was put off is worth it: once, then nearly all is known. */
@@ -317,11 +245,11 @@ static int rounds_run(struct core *core, size_t *ret_unread)
 		error = glimpses_judge(core, &glimpses, &more);
 	allocator_purge(); /* the table to judge them by: as large as some of the fingerprints to come */
 	if (!error)
-		error = round_run(core, ret_unread);
+		error = due_read(core, ret_unread);
 	if (error || !glimpses.count || interrupt_raised(core->interrupt))
 		return error;
 	error = glimpses_judge(core, &glimpses, &more);
-	return !error && more ? round_run(core, ret_unread) : error;
+	return !error && more ? due_read(core, ret_unread) : error;
 }
 
 int visit_due(struct core *core)
@@ -336,6 +264,7 @@ int visit_due(struct core *core)
 	 * what is collected. */
 	youth_judge(core);
 	hooks_charge(core);
+	source_nodes_judge(core);
 	glimpses_redeem(core, started_ns);
 	error = rounds_run(core, &unread);
 	core->pass_pages = pages_read(&core->crew) - read_before;

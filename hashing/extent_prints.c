@@ -24,19 +24,29 @@ void extent_prints_set(struct extent_prints *prints, unsigned page, uint64_t fin
 	memcpy(prints->print[page], &little, sizeof(prints->print[page]));
 }
 
-void extent_prints_read(struct extent_prints *prints, unsigned page, const void *bytes)
+/* One to one for each number: so no two of them give the same content the same fingerprint. */
+static uint64_t fingerprint_apart(const void *bytes, unsigned apart)
+{
+	const uint64_t everything = (UINT64_C(1) << FINGERPRINT_BITS) - 1;
+
+	return page_fingerprint(bytes) ^ (apart * UINT64_C(0x9E3779B97F4B) & everything);
+}
+
+void extent_prints_read(
+	struct extent_prints *prints, unsigned page, const void *bytes, unsigned apart)
 {
 	const bool zero = page_is_zero(bytes);
 
-	extent_prints_set(prints, page, zero ? 0 : page_fingerprint(bytes));
+	extent_prints_set(prints, page, zero ? 0 : fingerprint_apart(bytes, apart));
 	extent_prints_set_state(prints, page, zero ? PAGE_ZERO : PAGE_SINGLE);
 }
 
-bool extent_prints_holds(const struct extent_prints *prints, unsigned page, const void *bytes)
+bool extent_prints_holds(
+	const struct extent_prints *prints, unsigned page, const void *bytes, unsigned apart)
 {
 	if (extent_prints_state(prints, page) == PAGE_ZERO)
 		return page_is_zero(bytes);
-	return extent_prints_get(prints, page) == page_fingerprint(bytes);
+	return extent_prints_get(prints, page) == fingerprint_apart(bytes, apart);
 }
 
 static bool page_changed(

@@ -46,11 +46,17 @@ static inline void extent_prints_set_state(
 uint64_t extent_prints_get(const struct extent_prints *prints, unsigned page);
 void extent_prints_set(struct extent_prints *prints, unsigned page, uint64_t fingerprint);
 
-/* Fingerprints `page` of the extent from its bytes; its state becomes PAGE_ZERO or PAGE_SINGLE. */
-void extent_prints_read(struct extent_prints *prints, unsigned page, const void *bytes);
+/*
+ * Fingerprints `page` of the extent from its bytes; its state becomes PAGE_ZERO or PAGE_SINGLE. apart:
+ * pages for which it differs are no twins, whatever they hold (but zeros are zeros everywhere); 0 where
+ * all of them may be.
+ */
+void extent_prints_read(
+	struct extent_prints *prints, unsigned page, const void *bytes, unsigned apart);
 
-/* Whether `page`, which was read before, holds in these bytes what it held then. */
-bool extent_prints_holds(const struct extent_prints *prints, unsigned page, const void *bytes);
+/* Whether `page`, which was read before, holds in these bytes what it held then, as much apart. */
+bool extent_prints_holds(
+	const struct extent_prints *prints, unsigned page, const void *bytes, unsigned apart);
 
 /* Takes over what `from` says of a page, its twin included. */
 static inline void extent_prints_copy(

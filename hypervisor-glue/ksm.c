@@ -10,6 +10,7 @@
 
 #include "common/cleanup.h"
 #include "common/number.h"
+#include "hypervisor-glue/numa.h"
 #include "hypervisor-glue/process.h"
 
 #define KSM_DIRECTORY  "kernel/mm/ksm/"
@@ -209,7 +210,6 @@ int ksm_counters_read(const struct host_root *root, struct ksm_counters *ret)
 		KNOB(ksm_counters, pages_volatile, true),
 		KNOB(ksm_counters, ksm_zero_pages, false),     /* 6.6 */
 		KNOB(ksm_counters, pages_scanned, false),      /* 6.6 */
-		KNOB(ksm_counters, merge_across_nodes, false), /* CONFIG_NUMA */
 	};
 	struct ksm_counters counters = { 0 };
 
@@ -222,6 +222,16 @@ int ksm_counters_read(const struct host_root *root, struct ksm_counters *ret)
 	}
 	*ret = counters;
 	return 0;
+}
+
+bool ksm_keeps_nodes_apart(const struct host_root *root)
+{
+	_cleanup_(numa_nodes_done) struct numa_nodes nodes = { 0 };
+	int64_t across;
+
+	/* Without CONFIG_NUMA there is no such knob. */
+	return read_knob(root, KSM_DIRECTORY "merge_across_nodes", false, &across) == 0 &&
+	       across == 0 && numa_nodes_read(root, &nodes) == 0 && nodes.count > 1;
 }
 
 int ksm_full_scans_read(const struct host_root *root, uint64_t *ret)

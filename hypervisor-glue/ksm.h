@@ -25,7 +25,6 @@ struct ksm_knobs {
 struct ksm_counters {
 	uint64_t full_scans, pages_shared, pages_sharing, pages_unshared, pages_volatile;
 	int64_t ksm_zero_pages, pages_scanned; /* KSM_KNOB_ABSENT on old kernels */
-	int64_t merge_across_nodes;
 };
 
 /* -ENOENT: no KSM in this kernel. */
@@ -35,6 +34,9 @@ int ksm_knobs_read(const struct host_root *root, struct ksm_knobs *ret);
  * is written all the same. */
 int ksm_knobs_write(const struct host_root *root, const struct ksm_knobs *knobs);
 bool ksm_knobs_equal(const struct ksm_knobs *a, const struct ksm_knobs *b);
+/* With merge_across_nodes at 0 on a host of several NUMA nodes KSM keeps a tree for each of them, and
+ * merges only what is on the same one (zero pages aside). */
+bool ksm_keeps_nodes_apart(const struct host_root *root);
 int ksm_run_write(const struct host_root *root, int run);
 int ksm_counters_read(const struct host_root *root, struct ksm_counters *ret);
 /* Cheap enough to poll: one file. */

@@ -3,6 +3,7 @@
 whose KSM is its own."""
 
 import os
+import re
 
 import pytest
 
@@ -11,6 +12,7 @@ from lab.debian_host import DebianHost, check
 
 MIB = 1 << 20
 PAGE = 4096
+NODE_PAGES = 1024
 EAGER = {"cpu_percent": 1000, "scan_interval": 1, "settle_seconds": 0, "default_mode": "off"}
 # What Linux 6.1 has of the features; what it has not: pagemap-scan, smaps-ksm, smart-scan, ksm-zero-pages.
 FEATURES = ["ring", "collapse"]
@@ -61,6 +63,12 @@ def reclaimed(host, *programs):
 
 def merging_pages(host, *programs):
     return [int(host.run(f"cat /proc/{program.pid}/ksm_merging_pages")) for program in programs]
+
+
+def wait_anon_pages(host, expected, *programs):
+    """Until the kernel counts so many: whatever begins or ends meanwhile is in the way of a single look."""
+    host.wait_for(lambda: host.anon_pages(*(program.pid for program in programs)) ==
+                  pytest.approx(expected, abs=SLACK))
 
 
 def marked_ranges(host, program):
@@ -166,19 +174,58 @@ def test_services_fold_and_the_host_has_as_many_anonymous_pages_less(host):
         host.merge("cgroup:/system.slice/ci-*.service")
         host.systemctl("reload", "pagefoldd")
         wait_folded(host, one, two)
-        fall = before - host.anon_pages(one.pid, two.pid)
+        back = reclaimed(host, one, two)
+        # A fifth of 32 MiB is zero pages, and of the three tenths that are twins 64 frames stay.
+        assert back > 15 * MIB
+        wait_anon_pages(host, before - back, one, two)
         status = host.pagefold("status")
         assert host.vm(other.pid) is None
         assert {vm["hook"] for vm in status["vms"]} == {"ring"}
-        # A fifth of 32 MiB is zero pages, and of the three tenths that are twins 64 frames stay.
-        assert fall > 15 * MIB
-        assert reclaimed(host, one, two) == pytest.approx(fall, abs=SLACK)
         assert 5 * MIB < status["savings"]["reclaimed_zero_bytes"] < 8 * MIB
         assert status["host"]["features"] == FEATURES
         check(one)
         # MADV_COLLAPSE makes huge pages again, also of what was merged with the zero page.
         host.pagefold("release", "--all")
-        assert host.anon_pages(one.pid, two.pid) == pytest.approx(before, abs=SLACK)
+        wait_anon_pages(host, before, one, two)
+
+
+def nodes_of(host, program):
+    """On which NUMA nodes its private memory is."""
+    maps = host.run(f"grep ' anon=.* N' /proc/{program.pid}/numa_maps")
+    return {int(node) for line in maps.splitlines() if "heap" not in line and "stack" not in line
+            for node, pages in re.findall(r" N(\d+)=(\d+)", line) if int(pages) >= NODE_PAGES}
+
+
+def test_what_ksm_keeps_apart_has_no_twins(host):
+    host.set_knobs(merge_across_nodes=0)
+    specs = f"r1*{NODE_PAGES}"
+    with host.on_node(0, specs) as one, host.on_node(0, specs) as other, \
+            host.on_node(1, specs) as far:
+        assert [nodes_of(host, program) for program in (one, other, far)] == [{0}, {0}, {1}]
+        estimate = host.pagefold("estimate", *(f"--pid {program.pid}" for program in (one, other, far)))
+        assert estimate["total"]["saveable_bytes"] == pytest.approx(NODE_PAGES * PAGE, abs=SLACK)
+        host.configure(**EAGER)
+        host.merge(*(f"pid:{program.pid}" for program in (one, other, far)))
+        host.systemctl("start", "pagefoldd")
+        wait_folded(host, one, other)
+        assert sum(merging_pages(host, one, other)) >= 2 * NODE_PAGES
+        vm = host.vm(far.pid)
+        assert vm["pages_scanned"] >= NODE_PAGES and vm["potential_bytes"] < SLACK
+        assert merging_pages(host, far) == [0] and marked_ranges(host, far) == 0
+
+
+def test_what_ksm_keeps_apart_no_more_is_folded(host):
+    host.set_knobs(merge_across_nodes=0)
+    with host.on_node(0, f"r1*{NODE_PAGES}") as one, host.on_node(1, f"r1*{NODE_PAGES}") as far:
+        host.configure(**EAGER)
+        host.merge(f"pid:{one.pid}", f"pid:{far.pid}")
+        host.systemctl("start", "pagefoldd")
+        host.wait_for(lambda: all(((host.vm(program.pid) or {}).get("pages_scanned") or 0) >= NODE_PAGES
+                                  for program in (one, far)))
+        assert marked_ranges(host, one) == marked_ranges(host, far) == 0
+        host.set_knobs(merge_across_nodes=1)
+        wait_folded(host, one, far)
+        assert sum(merging_pages(host, one, far)) >= 2 * NODE_PAGES
 
 
 def test_restart_adopts_and_release_works_afterwards(host, two):

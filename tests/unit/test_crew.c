@@ -91,6 +91,83 @@ static void test_crew_stops_when_one_has_had_enough(void **state)
 	crew_done(&crew);
 }
 
+/* ---- lots ---- */
+
+#define LOTS       3u
+#define LOT_PIECES (PIECES / LOTS)
+
+struct placed {
+	struct work work;
+	cpu_set_t on[PIECES]; /* the CPUs the thread could run on */
+};
+
+static bool placed_do(void *context, struct scanner *scanner, size_t index)
+{
+	struct placed *placed = context;
+
+	(void)sched_getaffinity(0, sizeof(cpu_set_t), &placed->on[index]);
+	return work_do(&placed->work, scanner, index);
+}
+
+static void lots_run(unsigned threads, const cpu_set_t *const cpus[LOTS], struct placed *placed)
+{
+	struct crew_lot lots[LOTS];
+	struct crew crew;
+
+	for (unsigned i = 0; i < LOTS; i++)
+		lots[i] = (struct crew_lot){ i * LOT_PIECES, LOT_PIECES, cpus[i], 0 };
+	*placed = (struct placed){
+		.work = { .stop_at = UINT32_MAX, .lock = PTHREAD_MUTEX_INITIALIZER }
+	};
+	assert_int_equal(crew_init(&crew), 0);
+	crew_run_lots(&crew, threads, lots, LOTS, placed_do, placed);
+	for (unsigned i = 0; i < LOTS * LOT_PIECES; i++)
+		assert_int_equal(placed->work.done[i], 1);
+	crew_done(&crew);
+}
+
+/* The first and the last CPU there is, which are the same one where there is one. */
+static void cpus_choose(const cpu_set_t *allowed, cpu_set_t *first, cpu_set_t *last)
+{
+	CPU_ZERO(first);
+	CPU_ZERO(last);
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, allowed))
+			continue;
+		if (!CPU_COUNT(first))
+			CPU_SET(cpu, first);
+		CPU_ZERO(last);
+		CPU_SET(cpu, last);
+	}
+}
+
+static void test_crew_goes_where_the_memory_is(void **state)
+{
+	static const unsigned threads[] = { 1, 2, 5 };
+	cpu_set_t allowed, first, last, nowhere, after;
+	const cpu_set_t *const cpus[LOTS] = { &first, &last, &first };
+	const cpu_set_t *const forbidden[LOTS] = { &nowhere, NULL, &nowhere };
+	struct placed *placed = calloc(1, sizeof(*placed));
+
+	(void)state;
+	assert_non_null(placed);
+	assert_int_equal(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
+	cpus_choose(&allowed, &first, &last);
+	CPU_ZERO(&nowhere);
+	for (unsigned t = 0; t < 3; t++) {
+		lots_run(threads[t], cpus, placed);
+		for (unsigned i = 0; i < LOTS * LOT_PIECES; i++)
+			assert_true(CPU_EQUAL(&placed->on[i], cpus[i / LOT_PIECES]));
+		assert_int_equal(sched_getaffinity(0, sizeof(after), &after), 0);
+		assert_true(CPU_EQUAL(&after, &allowed));
+		/* Nowhere to go: it is done all the same. */
+		lots_run(threads[t], forbidden, placed);
+		for (unsigned i = 0; i < LOTS * LOT_PIECES; i++)
+			assert_true(CPU_EQUAL(&placed->on[i], &allowed));
+	}
+	free(placed);
+}
+
 static void test_crew_is_as_large_as_the_budget_and_the_machine(void **state)
 {
 	static const struct {
@@ -155,7 +232,7 @@ static void assert_all_read(const struct reading *reading)
 
 			memcpy(page, zeros, sizeof(page));
 			memcpy(page, &number, sizeof(number));
-			assert_true(extent_prints_holds(extent->prints, p, page));
+			assert_true(extent_prints_holds(extent->prints, p, page, 0));
 		}
 	}
 }
@@ -208,6 +285,7 @@ int main(void)
 		cmocka_unit_test(test_crew_does_each_piece_once),
 		cmocka_unit_test(test_crew_of_one_is_enough_for_little),
 		cmocka_unit_test(test_crew_stops_when_one_has_had_enough),
+		cmocka_unit_test(test_crew_goes_where_the_memory_is),
 		cmocka_unit_test(test_crew_is_as_large_as_the_budget_and_the_machine),
 		cmocka_unit_test(test_crew_reads_one_process_in_several_threads),
 	};

@@ -85,16 +85,39 @@ static void test_page_read_is_zero_or_single(void **state)
 	(void)state;
 	extent_prints_set(&prints, 9, ANY_PRINT);
 	extent_prints_set_state(&prints, 9, PAGE_TWIN);
-	extent_prints_read(&prints, 9, bytes);
+	extent_prints_read(&prints, 9, bytes, 0);
 	assert_int_equal(extent_prints_state(&prints, 9), PAGE_ZERO);
 	assert_int_equal(extent_prints_get(&prints, 9), 0);
 
 	bytes[4095] = 1;
-	extent_prints_read(&prints, 9, bytes);
+	extent_prints_read(&prints, 9, bytes, 0);
 	assert_int_equal(extent_prints_state(&prints, 9), PAGE_SINGLE);
 	assert_int_equal(extent_prints_get(&prints, 9), page_fingerprint(bytes));
 	assert_int_equal(extent_prints_state(&prints, 8), PAGE_ABSENT);
 	assert_int_equal(extent_prints_state(&prints, 10), PAGE_ABSENT);
+}
+
+static void test_page_read_apart_is_nobody_s_twin(void **state)
+{
+	struct extent_prints prints = { 0 };
+	uint8_t bytes[FINGERPRINT_PAGE_BYTES] = { 0 };
+
+	(void)state;
+	extent_prints_read(&prints, 0, bytes, 3);
+	assert_int_equal(extent_prints_state(&prints, 0), PAGE_ZERO);
+	assert_int_equal(extent_prints_get(&prints, 0), 0);
+
+	bytes[17] = 1;
+	for (unsigned apart = 0; apart < 256; apart++) {
+		extent_prints_read(&prints, apart, bytes, apart);
+		assert_true(extent_prints_holds(&prints, apart, bytes, apart));
+		assert_false(extent_prints_holds(&prints, apart, bytes, apart + 1));
+		for (unsigned before = 0; before < apart; before++)
+			assert_int_not_equal(extent_prints_get(&prints, before),
+				extent_prints_get(&prints, apart));
+	}
+	bytes[17] = 2;
+	assert_false(extent_prints_holds(&prints, 5, bytes, 5));
 }
 
 static void test_changed_is_another_content_or_another_presence(void **state)
@@ -202,6 +225,7 @@ int main(void)
 		cmocka_unit_test(test_print_and_state_of_one_page_leave_all_others_alone),
 		cmocka_unit_test(test_only_48_bits_of_a_print_are_kept),
 		cmocka_unit_test(test_page_read_is_zero_or_single),
+		cmocka_unit_test(test_page_read_apart_is_nobody_s_twin),
 		cmocka_unit_test(test_changed_is_another_content_or_another_presence),
 		cmocka_unit_test(test_tally_counts_what_the_states_say),
 		cmocka_unit_test(test_forgotten_twins_are_single_and_nothing_else_changes),

@@ -10,7 +10,8 @@
 #include "tests/unit/child.h"
 #include "tests/unit/fake_root.h"
 
-#define KSM "/sys/kernel/mm/ksm/"
+#define KSM   "/sys/kernel/mm/ksm/"
+#define NODES "/sys/devices/system/node/"
 
 static void write_full_ksm(const struct fake_root *fake)
 {
@@ -246,9 +247,27 @@ static void test_counters_are_read(void **state)
 	assert_int_equal(counters.pages_volatile, 40);
 	assert_int_equal(counters.ksm_zero_pages, -2);
 	assert_int_equal(counters.pages_scanned, 60);
-	assert_int_equal(counters.merge_across_nodes, 1);
 	assert_int_equal(ksm_full_scans_read(&fake.root, &scans), 0);
 	assert_int_equal(scans, 3);
+	fake_root_done(&fake);
+}
+
+static void test_nodes_are_kept_apart_where_there_are_several(void **state)
+{
+	struct fake_root fake;
+
+	(void)state;
+	fake_root_init(&fake);
+	assert_false(ksm_keeps_nodes_apart(&fake.root)); /* no KSM */
+	write_full_ksm(&fake);
+	fake_root_write(&fake, KSM "merge_across_nodes", "0\n");
+	assert_false(ksm_keeps_nodes_apart(&fake.root)); /* no NUMA */
+	fake_root_write(&fake, NODES "node0/numastat", "");
+	assert_false(ksm_keeps_nodes_apart(&fake.root));
+	fake_root_write(&fake, NODES "node1/numastat", "");
+	assert_true(ksm_keeps_nodes_apart(&fake.root));
+	fake_root_write(&fake, KSM "merge_across_nodes", "1\n");
+	assert_false(ksm_keeps_nodes_apart(&fake.root));
 	fake_root_done(&fake);
 }
 
@@ -344,6 +363,7 @@ int main(void)
 		cmocka_unit_test(test_each_knob_makes_a_difference),
 		cmocka_unit_test(test_first_error_is_returned_and_the_rest_is_written),
 		cmocka_unit_test(test_counters_are_read),
+		cmocka_unit_test(test_nodes_are_kept_apart_where_there_are_several),
 		cmocka_unit_test(test_run_is_written_alone),
 		cmocka_unit_test(test_driver_lock_excludes_another_process),
 		cmocka_unit_test(test_driver_lock_works_on_the_real_sysfs),

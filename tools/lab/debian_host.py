@@ -21,6 +21,11 @@ from lab import debian_image, paths
 from lab.agent_line import GuestError
 
 MEMORY_MIB = 1024
+# Two NUMA nodes, each with half of the memory. There is one processor: with two of them whatever begins
+# and ends meanwhile is in the way of counting pages.
+NODES = [option for node, cpus in enumerate((",cpus=0", "")) for option in (
+    "-object", f"memory-backend-ram,id=node{node},size={MEMORY_MIB // 2}M",
+    "-numa", f"node,nodeid={node},memdev=node{node}{cpus}")]
 DISK_MIB = 64
 UNIT = "pagefoldd"
 # It checks its memory and writes none of it.
@@ -32,7 +37,7 @@ rm -rf /var/lib/pagefold/* /etc/pagefold/policy.d/* /etc/pagefold/pagefold.conf.
        /etc/systemd/system/pagefoldd.service.d
 systemctl daemon-reload
 cd /sys/kernel/mm/ksm && echo 2 >run && echo 0 >run && echo 100 >pages_to_scan &&
-echo 20 >sleep_millisecs && echo 0 >use_zero_pages
+echo 20 >sleep_millisecs && echo 0 >use_zero_pages && echo 1 >merge_across_nodes
 """
 
 
@@ -49,7 +54,8 @@ class DebianHost:
             disk = _install_disk(Path(self._lab.directory))
             self.guest = self._lab.start(
                 "debian", memory_mib=MEMORY_MIB, disk=debian_image.HOST.path, many_programs=True,
-                extra=["-drive", f"file={disk},if=virtio,format=raw,snapshot=on"])
+                extra=[*NODES,
+                       "-drive", f"file={disk},if=virtio,format=raw,snapshot=on"])
             self.guest.wait_ready()
             self.run("mount -o ro /dev/vdb /mnt && cp -a /mnt/tree/. / && systemctl daemon-reload")
         except BaseException:
@@ -160,6 +166,13 @@ class DebianHost:
                           f"memcheck --mib {mib} {' '.join((*CHECKER, *options))}") as program:
             yield program
             rounds(program)
+
+    @contextlib.contextmanager
+    def on_node(self, node, *specs):
+        """A process with twins, as its SPECs say, whose memory is all on that NUMA node."""
+        service = _service(f"node-{time.monotonic_ns()}", "NUMAPolicy=bind", f"NUMAMask={node}")
+        with self.program(f"{service} /mnt/twins {' '.join(specs)}") as program:
+            yield program
 
 
 def _service(name, *settings):
