@@ -220,7 +220,15 @@ static void target_account(struct target *target, struct heir_frames *heirs)
 		zero_pages += extent->zero_after - extent->zero_before;
 		zeros = zeros || extent->zero_after;
 	}
+	target->booked_look = target->guest.looks;
 	target_settle(target, &tally, zero_pages > 0 ? zero_pages * (int64_t)PAGE_BYTES : 0, zeros);
+}
+
+/* Nobody has looked since, or done anything that would show. */
+static bool books_hold(const struct core *core, const struct target *target)
+{
+	return target->spared && target->booked_look == target->guest.looks &&
+	       !target->guest.advised && target->looked_bursts == core->bursts;
 }
 
 void account_target(const struct core *core, struct target *target)
@@ -241,7 +249,7 @@ void account_targets(struct core *core)
 		struct target *target = core->registry.targets[i];
 		const struct ledger_stretch stretch = ledger_begin(core);
 
-		if (target->mapped)
+		if (target->mapped && !books_hold(core, target))
 			target_account(target, &heirs);
 		ledger_end_for(core, stretch, target);
 	}

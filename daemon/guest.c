@@ -163,6 +163,7 @@ int guest_map(const struct host_root *root, struct guest *guest)
 	guest->smaps = smaps;
 	guest->footprint = footprint;
 	guest->advised = false;
+	guest->looks++;
 	guest_take_ranges(guest, ranges, range_count);
 	guest_sum_up(guest);
 	return 0;

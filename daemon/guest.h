@@ -28,6 +28,7 @@ struct guest {
 	struct smaps_list smaps;
 	struct footprint footprint;
 	bool advised; /* something was done to it since */
+	uint64_t looks; /* so many have there been */
 	uint64_t ram_bytes;                         /* all ranges, whatever their verdict */
 	uint64_t verdict_bytes[RAM_VERDICT_COUNT];
 	uint64_t rss_bytes, pss_bytes, ksm_bytes; /* of the mergeable ranges */

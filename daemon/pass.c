@@ -90,23 +90,29 @@ static void target_map(struct core *core, struct target *target, uint64_t max_ma
 		return;
 	}
 	target->mapped = true;
+	target->looked_ns = clock_monotonic_ns();
+	target->looked_bursts = core->bursts;
 	target_check_marks(target);
 	core->registry.lost_marks = core->registry.lost_marks || target_marks(target) < marks;
 	target->vma_room = target->guest.smaps.count < usable ? usable - target->guest.smaps.count : 0;
 }
 
-/* A fold looks once more, for strangers: the cost counts twice. */
-static int stage_map(struct core *core, uint64_t *ret_cost_ns)
+/* Each of them, but for those that are spared, where that is allowed. A fold looks once more, for
+ * strangers: the cost counts twice. */
+static int stage_map(struct core *core, bool may_spare, uint64_t *ret_cost_ns)
 {
-	const uint64_t before_ns = clock_thread_cpu_ns();
+	const uint64_t before_ns = clock_thread_cpu_ns(), now_ns = clock_monotonic_ns();
 	uint64_t max_map_count;
 	const int error = max_map_count_read(&core->root, &max_map_count);
 
 	for (size_t i = 0; !error && i < core->registry.count; i++) {
+		struct target *target = core->registry.targets[i];
 		const struct ledger_stretch stretch = ledger_begin(core);
 
-		target_map(core, core->registry.targets[i], max_map_count);
-		ledger_end_for(core, stretch, core->registry.targets[i]);
+		target->spared = may_spare && rest_spares(core, target, now_ns);
+		if (!target->spared)
+			target_map(core, target, max_map_count);
+		ledger_end_for(core, stretch, target);
 	}
 	*ret_cost_ns = 2 * (clock_thread_cpu_ns() - before_ns);
 	return error;
@@ -240,7 +246,7 @@ static void publish_burst(void *arg)
 /* Everybody's address space, and what can be said from it alone. */
 static int stages_look(struct core *core, bool news, struct publication *publication, uint64_t *ret_cost_ns)
 {
-	int error = stage_map(core, ret_cost_ns);
+	int error = stage_map(core, !news, ret_cost_ns);
 
 	sentences_clear(&core->findings);
 	if (!error)
@@ -361,7 +367,7 @@ int pass_account_only(struct core *core, publish_fn publish, void *arg)
 {
 	struct publication publication = { core, publish, arg };
 	uint64_t cost_ns;
-	const int error = stage_map(core, &cost_ns);
+	const int error = stage_map(core, false, &cost_ns);
 
 	account_targets(core);
 	rest_end(core); /* what the command changed may need a plan */

@@ -12,6 +12,9 @@
 #define COST_FACTOR         10000
 #define COST_FACTOR_WAITING 200
 
+/* A look at 1.5 GiB takes ten milliseconds, which nobody is to pay each second for a neighbour that boots. */
+#define SPARED_NS (10 * NS_PER_S)
+
 /* Of what is resident: the books are off by less than half a percent. */
 #define MOVED_DIVISOR 256
 
@@ -38,6 +41,14 @@ bool rest_holds(const struct core *core, const struct target *target)
 		return false;
 	moved = footprint_moved(&target->guest.footprint, &now);
 	return moved != FOOTPRINT_NEW_LAYOUT && moved <= now.resident_pages / MOVED_DIVISOR;
+}
+
+bool rest_spares(const struct core *core, const struct target *target, uint64_t now_ns)
+{
+	return core->hurried && !core->once && target->guest.is_vm && target->mapped &&
+	       !target->young && !target->policy_is_new &&
+	       target->looked_bursts == core->bursts &&
+	       now_ns - target->looked_ns < SPARED_NS && rest_holds(core, target);
 }
 
 bool rest_is_allowed(const struct core *core)

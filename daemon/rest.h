@@ -29,6 +29,9 @@ void rest_end(struct core *core);
 bool rest_is_allowed(const struct core *core);
 /* Of one target: it was not touched, and hardly moved. */
 bool rest_holds(const struct core *core, const struct target *target);
+/* While somebody boots passes follow each other fast, for its sake: of one target, whether such a pass can do
+ * with what another one saw of it a moment ago. */
+bool rest_spares(const struct core *core, const struct target *target, uint64_t now_ns);
 /* After the visits: what they found needs no plan either. */
 bool rest_goes_on(const struct core *core);
 

@@ -57,6 +57,10 @@ struct target {
 	/* as of this pass */
 	bool present;   /* found by discovery */
 	bool mapped;    /* its address space could be read */
+	uint64_t looked_ns; /* CLOCK_MONOTONIC: when a pass last had a whole look at it */
+	uint64_t looked_bursts; /* and how many there had been then */
+	bool spared;    /* not looked at in this pass: hardly anything can have changed since */
+	uint64_t booked_look; /* the look that its books are of */
 	bool young;     /* boots, and is to be folded */
 	bool busy;      /* and still is */
 	bool unsettled; /* and so is not to be read yet */

@@ -153,7 +153,7 @@ static inline struct subject *fork_shared_start(void)
 	assert_int_equal(
 		pagemap_open(&subject->root, subject->child.pid, true, &subject->pagemap), 0);
 	subject->source = (struct scan_source){ &subject->root, &subject->process,
-		&subject->pagemap, TRUST_NOTHING, false };
+		&subject->pagemap, TRUST_NOTHING, false, false };
 	subject->extent.start = reserved_address(&memory, 0);
 	subject->extent.end = reserved_address(&memory, RESERVED_EXTENT);
 	return subject;

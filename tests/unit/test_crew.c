@@ -131,7 +131,7 @@ static void cpus_choose(const cpu_set_t *allowed, cpu_set_t *first, cpu_set_t *l
 {
 	CPU_ZERO(first);
 	CPU_ZERO(last);
-	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+	for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
 		if (!CPU_ISSET(cpu, allowed))
 			continue;
 		if (!CPU_COUNT(first))
@@ -255,7 +255,7 @@ static void test_crew_reads_one_process_in_several_threads(void **state)
 	assert_int_equal(process_open(&root, child.pid, &process), 0);
 	assert_int_equal(pagemap_open(&root, child.pid, true, &pagemap), 0);
 	assert_int_equal(crew_init(&crew), 0);
-	reading->source = (struct scan_source){ &root, &process, &pagemap, TRUST_HUGE, false };
+	reading->source = (struct scan_source){ &root, &process, &pagemap, TRUST_HUGE, false, false };
 	for (unsigned i = 0; i < EXTENTS; i++) {
 		reading->extents[i].start = reserved_address(&memory, i * RESERVED_EXTENT);
 		reading->extents[i].end = reading->extents[i].start + EXTENT_BYTES;

@@ -156,6 +156,32 @@ static void test_rest_is_over_when_what_was_held_back_may_be_folded(void **state
 	assert_false(rest_is_allowed(&world->core));
 }
 
+static void test_rest_spares_who_was_just_looked_at_for_a_neighbour_that_boots(void **state)
+{
+	struct world *world = *state;
+	struct core *core = &world->core;
+	struct target *target = world->target;
+	const uint64_t now_ns = clock_monotonic_ns();
+
+	target->guest.is_vm = target->mapped = true;
+	target->looked_ns = now_ns - 9 * NS_PER_S;
+	assert_false(rest_spares(core, target, now_ns)); /* nobody boots */
+	core->hurried = true;
+	assert_true(rest_spares(core, target, now_ns));
+	target->looked_ns = now_ns - 10 * NS_PER_S;
+	assert_false(rest_spares(core, target, now_ns));
+	target->looked_ns = now_ns;
+	target->young = true; /* it is the one that boots */
+	assert_false(rest_spares(core, target, now_ns));
+	target->young = false;
+	core->bursts++; /* its share of what it has in common may be another one */
+	assert_false(rest_spares(core, target, now_ns));
+	target->looked_bursts = core->bursts;
+	assert_true(rest_spares(core, target, now_ns));
+	footprint_is(world, 10240, 600);
+	assert_false(rest_spares(core, target, now_ns));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -173,6 +199,9 @@ int main(void)
 			test_rest_does_not_hold_for_who_was_touched_or_is_unknown, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_rest_goes_on_until_there_is_something_to_count_or_to_plan, setup,
+			teardown),
+		cmocka_unit_test_setup_teardown(
+			test_rest_spares_who_was_just_looked_at_for_a_neighbour_that_boots, setup,
 			teardown),
 		cmocka_unit_test_setup_teardown(
 			test_rest_is_over_when_what_was_held_back_may_be_folded, setup, teardown),
