@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "daemon/arrival.h"
 #include "daemon/burst.h"
+#include "daemon/dense.h"
 #include "daemon/fold.h"
 #include "daemon/foreign.h"
 #include "daemon/log.h"
@@ -25,9 +26,6 @@
 #define BATCH_DIVISOR        64
 #define BATCH_INTERVALS_MOST 10
 #define BATCH_DIVISOR_ONCE   512
-
-/* An un-marked run costs two VMAs and saves 1.7 us per page and scan: shorter ones stay. */
-#define TRIM_RUN_PAGES 16
 
 /* ---- who stands in the way ---- */
 
@@ -288,7 +286,7 @@ static void apply_trims(struct core *core)
 			continue;
 		error = guest_map(&core->root, &target->guest);
 		if (!error)
-			error = fold_trim(core, target, TRIM_RUN_PAGES, true);
+			error = fold_trim(core, target, DENSE_GAP_PAGES, true);
 		target->trimmed = false;
 		if (error && error != -ESRCH)
 			trouble_set(core, target, "its leftovers cannot be un-marked", error);

@@ -8,33 +8,17 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "daemon/account.h"
+#include "daemon/advice_list.h"
+#include "daemon/dense.h"
 #include "daemon/log.h"
 #include "daemon/means.h"
 #include "daemon/whole.h"
 
 /* ---- decide: what an extent was before ---- */
 
-static const struct vma *vma_find(const struct smaps_list *smaps, uint64_t address)
-{
-	size_t low = 0, high = smaps->count;
-
-	while (low < high) {
-		const size_t middle = low + (high - low) / 2;
-		const struct vma *vma = &smaps->vmas[middle];
-
-		if (address < vma->start)
-			high = middle;
-		else if (address >= vma->end)
-			low = middle + 1;
-		else
-			return vma;
-	}
-	return NULL;
-}
-
 static enum huge_advice advice_before(const struct target *target, const struct extent *extent)
 {
-	const struct vma *vma = vma_find(&target->guest.smaps, extent->start);
+	const struct vma *vma = smaps_find(&target->guest.smaps, extent->start);
 
 	if (vma && vma->flags & VMA_HUGEPAGE)
 		return HUGE_ADVICE_ALWAYS;
@@ -168,27 +152,41 @@ static void mark_job_undo(struct mark_job *job)
 			extent_unmark(job->extents[i]);
 }
 
-/* Neighbouring extents that need the same go into one request. */
-static size_t mark_requests(
-	const struct core *core, const struct mark_job *job, struct advice_request *requests)
+/* Those of neighbouring extents that need the same huge-page advice: that comes first, for all of them. */
+static int neighbours_mark(const struct core *core, struct mark_job *job, size_t first, size_t end,
+	uint64_t *gap_vmas, struct advice_list *list)
 {
-	size_t count = 0;
+	struct extent *const *extents = job->extents;
+	int error = 0;
 
-	for (size_t i = 0; i < job->count;) {
-		const uint64_t start = job->extents[i]->start;
-		const bool nohuge = needs_nohugepage(core, job->extents[i]);
-		uint64_t end = job->extents[i++]->end;
+	if (needs_nohugepage(core, extents[first]))
+		error = advice_list_add(
+			list, extents[first]->start, extents[end - 1]->end, ADVICE_NOHUGEPAGE);
+	for (size_t i = first; !error && i < end; i++)
+		error = dense_mark(extents[i], gap_vmas, list);
+	return error;
+}
 
-		while (i < job->count && job->extents[i]->start == end &&
-			needs_nohugepage(core, job->extents[i]) == nohuge)
-			end = job->extents[i++]->end;
-		if (nohuge)
-			requests[count++] = (struct advice_request){ start, end - start,
-				ADVICE_NOHUGEPAGE, 0 };
-		requests[count++] =
-			(struct advice_request){ start, end - start, ADVICE_MERGEABLE, 0 };
+static int mark_requests(const struct core *core, struct mark_job *job, struct advice_list *list)
+{
+	const uint64_t whole_vmas = job->count * PLAN_VMAS_PER_EXTENT;
+	uint64_t *room = &job->target->vma_room;
+	uint64_t gap_vmas = *room > whole_vmas ? *room - whole_vmas : 0;
+	int error = 0;
+
+	*room -= gap_vmas;
+	for (size_t i = 0, next; !error && i < job->count; i = next) {
+		struct extent *const *extents = job->extents;
+		const bool nohuge = needs_nohugepage(core, extents[i]);
+
+		for (next = i + 1; next < job->count; next++)
+			if (extents[next]->start != extents[next - 1]->end ||
+				needs_nohugepage(core, extents[next]) != nohuge)
+				break;
+		error = neighbours_mark(core, job, i, next, &gap_vmas, list);
 	}
-	return count;
+	*room += gap_vmas; /* the trim has what is left */
+	return error;
 }
 
 static void mark_results(const struct core *core, struct mark_job *job,
@@ -211,18 +209,14 @@ static void mark_results(const struct core *core, struct mark_job *job,
  * folded nothing. */
 static int mark_carry_out(struct core *core, struct mark_job *job)
 {
-	_cleanup_free_ struct advice_request *requests =
-		calloc(2 * job->count + 1, sizeof(*requests));
-	size_t count;
-	int error;
+	_cleanup_(advice_list_done) struct advice_list list = { 0 };
+	int error = mark_requests(core, job, &list);
 
-	if (!requests)
-		return -ENOMEM;
-	count = mark_requests(core, job, requests);
-	error = means_advise(core, job->target, requests, count);
+	if (!error)
+		error = means_advise(core, job->target, list.requests, list.count);
 	if (error)
 		return error;
-	mark_results(core, job, requests, count);
+	mark_results(core, job, list.requests, list.count);
 	for (size_t i = 0; i < job->count; i++)
 		job->target->marked_extents += job->is_new[i];
 	return 0;

@@ -10,42 +10,29 @@
 
 #include "common/cleanup.h"
 #include "daemon/account.h"
+#include "daemon/advice_list.h"
 #include "daemon/breaks.h"
+#include "daemon/dense.h"
 #include "daemon/fold.h"
 #include "daemon/means.h"
 #include "daemon/whole.h"
 #include "hypervisor-glue/pagemap.h"
+#include "hypervisor-glue/smaps.h"
 
 struct trim {
 	struct core *core;
 	struct target *target;
 	unsigned min_run;
 	uint64_t vma_room;
-	struct advice_request *requests;
-	size_t count, room;
+	struct advice_list list;
 };
 
-static int trim_add(struct trim *trim, const struct advice_request *request)
+/* As of the look at the address space after the burst: what was left out from the start. */
+static bool is_marked(const struct trim *trim, uint64_t start, uint64_t end)
 {
-	struct advice_request *last = trim->count ? &trim->requests[trim->count - 1] : NULL;
+	const struct vma *vma = smaps_find(&trim->target->guest.smaps, start);
 
-	if (last && last->advice == request->advice &&
-		last->start + last->length == request->start) {
-		last->length += request->length;
-		return 0;
-	}
-	if (trim->count == trim->room) {
-		const size_t room = trim->room ? trim->room * 2 : 256;
-		struct advice_request *requests =
-			reallocarray(trim->requests, room, sizeof(*requests));
-
-		if (!requests)
-			return -ENOMEM;
-		trim->requests = requests;
-		trim->room = room;
-	}
-	trim->requests[trim->count++] = *request;
-	return 0;
+	return !vma || vma->flags & VMA_MERGEABLE || vma->end < end;
 }
 
 /* A page is folded when others map its frame too: a KSM page with a partner, or the zero page. */
@@ -56,18 +43,16 @@ static int trim_runs(struct trim *trim, const struct extent *extent, const uint8
 
 	for (unsigned page = 0; !error && page < pages;) {
 		const unsigned first = page;
+		uint64_t start, end;
 
 		while (page < pages && tenures[page] != PAGE_SHARED)
 			page++;
-		if (page - first >= trim->min_run && trim->vma_room >= 2) {
-			const struct advice_request request = {
-				.start = extent->start + first * PAGE_BYTES,
-				.length = (page - first) * PAGE_BYTES,
-				.advice = ADVICE_UNMERGEABLE,
-			};
-
-			trim->vma_room -= 2;
-			error = trim_add(trim, &request);
+		start = extent->start + first * PAGE_BYTES;
+		end = extent->start + page * PAGE_BYTES;
+		if (page - first >= trim->min_run && trim->vma_room >= DENSE_GAP_VMAS &&
+			is_marked(trim, start, end)) {
+			trim->vma_room -= DENSE_GAP_VMAS;
+			error = advice_list_add(&trim->list, start, end, ADVICE_UNMERGEABLE);
 			/* A KSM page that has lost its partner is copied back. */
 			if (extent->memory)
 				breaks_forget_run(extent->memory, first, page - first);
@@ -80,16 +65,12 @@ static int trim_runs(struct trim *trim, const struct extent *extent, const uint8
 
 static int trim_whole(struct trim *trim, const struct extent *extent)
 {
-	const struct advice_request unmark = {
-		.start = extent->start,
-		.length = extent->end - extent->start,
-		.advice = ADVICE_UNMERGEABLE,
-	};
-	struct advice_request advice;
-	int error = trim_add(trim, &unmark);
+	struct advice_request undo;
+	int error = advice_list_add(&trim->list, extent->start, extent->end, ADVICE_UNMERGEABLE);
 
-	if (!error && fold_advice_undo(trim->core, extent, &advice))
-		error = trim_add(trim, &advice);
+	if (!error && fold_advice_undo(trim->core, extent, &undo))
+		error = advice_list_add(
+			&trim->list, undo.start, undo.start + undo.length, undo.advice);
 	return error;
 }
 
@@ -148,12 +129,12 @@ int fold_trim(struct core *core, struct target *target, unsigned min_run, bool f
 		if (extent->marked && (extent->fresh || !fresh_only))
 			error = trim_extent(&trim, extent);
 	}
-	if (!error && trim.count)
-		error = means_advise(core, target, trim.requests, trim.count);
+	if (!error && trim.list.count)
+		error = means_advise(core, target, trim.list.requests, trim.list.count);
 	if (!error) {
 		trim_finish(target, core->pass_number, fresh_only);
 		error = core_record(core);
 	}
-	free(trim.requests);
+	advice_list_done(&trim.list);
 	return error;
 }

@@ -352,6 +352,24 @@ int smaps_pss_read(const struct host_root *root, pid_t pid, uint64_t *ret_bytes)
 	return r < 0 ? r : smaps_pss_parse(text, length, ret_bytes);
 }
 
+const struct vma *smaps_find(const struct smaps_list *smaps, uint64_t address)
+{
+	size_t low = 0, high = smaps->count;
+
+	while (low < high) {
+		const size_t middle = low + (high - low) / 2;
+		const struct vma *vma = &smaps->vmas[middle];
+
+		if (address < vma->start)
+			high = middle;
+		else if (address >= vma->end)
+			low = middle + 1;
+		else
+			return vma;
+	}
+	return NULL;
+}
+
 void smaps_list_done(struct smaps_list *list)
 {
 	free(list->vmas);

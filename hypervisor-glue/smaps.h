@@ -52,6 +52,8 @@ int smaps_parse(const char *text, size_t length, struct smaps_list *ret);
 /* -ESRCH: the process is gone, or has no memory any more. -EACCES: not allowed to look. -ESTALE: it
  * keeps changing its address space; try again later. */
 int smaps_read(const struct host_root *root, pid_t pid, struct smaps_list *ret);
+/* The VMA that the address is in; NULL: none. It is the list's. */
+const struct vma *smaps_find(const struct smaps_list *smaps, uint64_t address);
 void smaps_list_done(struct smaps_list *list);
 
 /* Text of /proc/PID/smaps_rollup: the proportional share of all of a process's memory. 0 or -EINVAL. */
