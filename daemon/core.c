@@ -153,8 +153,8 @@ int core_open(struct core *core, const bool disabled[FEATURE_COUNT])
 	if (error)
 		return error;
 	error = boot_id_read(&core->root, boot_id);
-	if (!error)
-		error = numa_nodes_read(&core->root, &core->nodes);
+	if (numa_nodes_read(&core->root, &core->nodes) < 0)
+		log_warning("the host's NUMA nodes cannot be told apart; memory is read from any CPU");
 	if (!error)
 		error = state_load(core->state_dir, boot_id, &core->recorded);
 	if (!error)

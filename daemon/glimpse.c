@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "daemon/allocator.h"
 #include "daemon/groups.h"
 #include "daemon/ledger.h"
 #include "daemon/source.h"
@@ -249,6 +250,8 @@ int glimpses_judge(struct core *core, struct glimpses *glimpses, size_t *ret_mor
 			error = group_judge(core, glimpses,
 				core->registry.targets[t]->policy.group, ret_more);
 	keep_open(glimpses);
+	/* The table that they were judged by is as large as some of the fingerprints to come. */
+	allocator_purge();
 	if (!core->put_off_ns)
 		core->put_off_ns = clock_monotonic_ns();
 	return error;

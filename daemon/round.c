@@ -126,11 +126,12 @@ static void visits_sort(const struct numa_nodes *nodes, struct visit *visits, si
 
 /* ---- all of them: pass thread ---- */
 
+/* On a host of one node nobody is moved. */
 static const cpu_set_t *lot_cpus(const struct numa_nodes *nodes, size_t lot)
 {
 	const size_t node = lot % (nodes->count + 1);
 
-	return node < nodes->count ? &nodes->nodes[node].cpus : NULL;
+	return nodes->count > 1 && node < nodes->count ? &nodes->nodes[node].cpus : NULL;
 }
 
 /* Into lots[], which has room for two for each node and one. Returns how many there are. */

@@ -8,7 +8,6 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "daemon/account.h"
-#include "daemon/allocator.h"
 #include "daemon/glimpse.h"
 #include "daemon/log.h"
 #include "daemon/pressure.h"
@@ -243,7 +242,6 @@ static int rounds_run(struct core *core, size_t *ret_unread)
 	error = glimpses_take(core, clock_monotonic_ns(), &glimpses);
 	if (!error)
 		error = glimpses_judge(core, &glimpses, &more);
-	allocator_purge(); /* the table to judge them by: as large as some of the fingerprints to come */
 	if (!error)
 		error = due_read(core, ret_unread);
 	if (error || !glimpses.count || interrupt_raised(core->interrupt))
