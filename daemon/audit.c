@@ -107,10 +107,16 @@ static void strangers_unmark(
 	for (size_t i = 0; i < count; i++) {
 		_cleanup_free_ char *reason = NULL;
 
-		if (frames[i] && !strangers[i].merge_any &&
-			takeover_stranger(core, &strangers[i], &reason) == 0)
+		if (!frames[i] || strangers[i].merge_any)
+			continue;
+		if (takeover_stranger(core, &strangers[i], &reason) == 0)
 			log_notice("%s (pid %d): its memory is not mergeable any more (take-over)",
 				strangers[i].name, (int)strangers[i].pid);
+		else
+			log_notice("%s (pid %d): its memory could not be made not mergeable "
+				   "(take-over): %s; what it shares is copied for group %s",
+				strangers[i].name, (int)strangers[i].pid, reason ? reason : "?",
+				core->active_group);
 	}
 }
 

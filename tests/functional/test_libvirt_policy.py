@@ -123,13 +123,14 @@ def test_policies_outlive_a_libvirtd_that_goes(libvirtd, domains):
                                            for warning in status["host"]["warnings"]))
         for domain in domains:
             vm = daemon.vm(domain.pid)
-            assert vm["mode"] == "merge" and vm["state"] == "folded"
+            # A guest that is still awake has something new to fold now and then.
+            assert vm["mode"] == "merge" and vm["state"] in ("folding", "folded")
         libvirtd.start()
         libvirtd.wait_ready()
         daemon.wait_for(lambda status: not status["host"]["warnings"])
         domains[0].set_policy("<policy mode='observe' group='web'/>", "--live")
         wait_mode(daemon, domains[0], "observe", SOON + 1)
-        assert daemon.vm(domains[0].pid)["state"] == "folded", "what is folded stays"
+        assert marks.ksm_bytes(domains[0].pid) > 1 << 20, "what is folded stays"
 
 
 def test_domains_of_a_libvirt_that_does_not_answer_get_nothing_new(libvirtd, domains):
