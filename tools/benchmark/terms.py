@@ -70,6 +70,7 @@ class Bench:
     budget_seconds: int = 300
     steady_seconds: int = 300
     steady_passes: int = 9
+    rewriting_passes: int = 9
     parts: Parts | None = None
 
 
