@@ -101,8 +101,9 @@ static void audit_settle(struct audit *audit)
 
 /* ---- putting it right ---- */
 
-static void strangers_unmark(
-	struct core *core, const struct stranger *strangers, size_t count, const uint64_t *frames)
+/* again: that it does not succeed has been said. */
+static void strangers_unmark(struct core *core, const struct stranger *strangers, size_t count,
+	const uint64_t *frames, bool again)
 {
 	for (size_t i = 0; i < count; i++) {
 		_cleanup_free_ char *reason = NULL;
@@ -112,7 +113,7 @@ static void strangers_unmark(
 		if (takeover_stranger(core, &strangers[i], &reason) == 0)
 			log_notice("%s (pid %d): its memory is not mergeable any more (take-over)",
 				strangers[i].name, (int)strangers[i].pid);
-		else
+		else if (!again)
 			log_notice("%s (pid %d): its memory could not be made not mergeable "
 				   "(take-over): %s; what it shares is copied for group %s",
 				strangers[i].name, (int)strangers[i].pid, reason ? reason : "?",
@@ -140,11 +141,12 @@ static int frames_part(struct core *core, const struct stranger *strangers, size
 	const uint64_t *found, char **reason)
 {
 	_cleanup_free_ uint64_t *counts = calloc(count, sizeof(*counts));
+	const bool again = core->audit.left > 0;
 	int error = counts ? 0 : -ENOMEM;
 
 	core->audit.left = 0;
 	if (!error && core->config.take_over) {
-		strangers_unmark(core, strangers, count, found);
+		strangers_unmark(core, strangers, count, found, again);
 		error = audit_compare(core, strangers, count, counts, &core->audit.left);
 		if (!error && !core->audit.left)
 			return 0;

@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "daemon/log.h"
 #include "daemon/monitor.h"
+#include "daemon/room.h"
 
 /* A process that refused us (memlock, ptrace) may have changed its mind. */
 #define ATTACH_RETRY_NS (60 * NS_PER_S)
@@ -104,7 +105,9 @@ static int attach_refused(
 	snprintf(target->hook_reason, sizeof(target->hook_reason), "%s", reason);
 	target->hook_was_stopped = is_stopped(core, target);
 	target->hook_retry_ns = clock_monotonic_ns() +
-		(error == -EAGAIN ? ATTACH_AGAIN_NS : ATTACH_RETRY_NS);
+		(error == -EAGAIN         ? ATTACH_AGAIN_NS
+			: error == -ENOSPC ? 0 /* to find that out costs nothing */
+					   : ATTACH_RETRY_NS);
 	return error;
 }
 
@@ -126,8 +129,9 @@ static int attach_unwanted(const struct core *core, struct target *target)
 	return -ENOTSUP;
 }
 
+/* -ENOSPC: there is no room for a ring; by force it is tried all the same. */
 static int attach_with(struct core *core, struct target *target, const struct merge_hook_ops *ops,
-	char reason[HOOK_REASON_BYTES])
+	bool by_force, char reason[HOOK_REASON_BYTES])
 {
 	const struct hook_context context = {
 		.root = &core->root,
@@ -137,9 +141,11 @@ static int attach_with(struct core *core, struct target *target, const struct me
 		.failed_cpu_ns = &core->registry.retired_helper_cpu_ns,
 	};
 	const uint64_t failed_before_ns = core->registry.retired_helper_cpu_ns;
-	const int error =
-		ops->attach(&context, &target->guest.process, &target->hook, reason);
+	int error = ops == &merge_hook_ring && !by_force ? room_for_ring(core, target, reason) : 0;
 
+	if (error)
+		return error;
+	error = ops->attach(&context, &target->guest.process, &target->hook, reason);
 	target->ledger.hook_ns += core->registry.retired_helper_cpu_ns - failed_before_ns;
 	if (error)
 		return error;
@@ -162,7 +168,7 @@ static int attach_fall_back(struct core *core, struct target *target, int ring_e
 {
 	char reason[HOOK_REASON_BYTES] = "", both[2 * HOOK_REASON_BYTES];
 
-	if (attach_with(core, target, &merge_hook_qmp, reason) == 0) {
+	if (attach_with(core, target, &merge_hook_qmp, false, reason) == 0) {
 		snprintf(target->hook_note, sizeof(target->hook_note),
 			"hook qmp, whose reach is all of its memory or none, because: %s",
 			ring_reason);
@@ -175,7 +181,7 @@ static int attach_fall_back(struct core *core, struct target *target, int ring_e
 	return attach_refused(core, target, ring_error, both);
 }
 
-int means_attach(struct core *core, struct target *target)
+static int attach(struct core *core, struct target *target, bool by_force)
 {
 	const struct merge_hook_ops *ops = means_choose(core, target);
 	char reason[HOOK_REASON_BYTES] = "";
@@ -191,26 +197,32 @@ int means_attach(struct core *core, struct target *target)
 		return -EAGAIN;
 	if (ops == &merge_hook_qmp && means_wanted(core, target) == HOOK_AUTO)
 		return attach_fall_back(core, target, -ENOTSUP, NO_RING);
-	error = attach_with(core, target, ops, reason);
+	error = attach_with(core, target, ops, by_force, reason);
 	if (!error)
 		return 0;
-	if (ops == &merge_hook_ring && error != -ESRCH && means_may_be_qmp(core, target))
+	if (ops == &merge_hook_ring && error != -ESRCH && error != -ENOSPC &&
+		means_may_be_qmp(core, target))
 		return attach_fall_back(core, target, error, reason);
 	refusal_log(target, reason);
 	return attach_refused(core, target, error, reason);
 }
 
-int means_attach_to_release(struct core *core, struct target *target)
+int means_attach(struct core *core, struct target *target)
+{
+	return attach(core, target, false);
+}
+
+int means_attach_to_release(struct core *core, struct target *target, bool by_force)
 {
 	char reason[HOOK_REASON_BYTES];
 	struct merge_hook *qmp;
-	const int error = means_attach(core, target);
+	const int error = attach(core, target, by_force);
 
 	if (error || target->hook->ops != &merge_hook_qmp ||
 		means_choose(core, target) != &merge_hook_ring)
 		return error;
 	qmp = target->hook;
-	if (attach_with(core, target, &merge_hook_ring, reason) < 0)
+	if (attach_with(core, target, &merge_hook_ring, by_force, reason) < 0)
 		return 0;
 	qmp->ops->detach(qmp);
 	target->hook_note[0] = '\0';
@@ -240,7 +252,7 @@ int means_attach_by(
 						: "only QEMU has a monitor that could be asked");
 		return -ENOTSUP;
 	}
-	error = attach_with(core, target, ops, reason);
+	error = attach_with(core, target, ops, false, reason);
 	if (error)
 		snprintf(target->hook_reason, sizeof(target->hook_reason), "%s", reason);
 	return error;

@@ -25,8 +25,8 @@ bool means_were_missed(const struct core *core);
 int means_attach(struct core *core, struct target *target);
 
 /* The same, but where hook = auto fell back to qmp the ring is tried once more: it releases extent by extent,
- * and QEMU's main loop goes on meanwhile. */
-int means_attach_to_release(struct core *core, struct target *target);
+ * and QEMU's main loop goes on meanwhile. by_force: even where the process's memory cgroup has no room for a ring. */
+int means_attach_to_release(struct core *core, struct target *target, bool by_force);
 
 /* By that hook and no other, as far as the policy and the host allow it: 0 or -errno, and why. Whoever the
  * target is to be advised for later finds it as auto would have it only after means_let_go(). */

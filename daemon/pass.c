@@ -18,11 +18,10 @@
 #include "daemon/means.h"
 #include "daemon/pid_rules.h"
 #include "daemon/publish.h"
+#include "daemon/room.h"
 #include "daemon/visit.h"
 #include "hypervisor-glue/host_memory.h"
 
-/* A VMM needs VMAs of its own (threads, devices, hot-plug): a quarter of vm.max_map_count is left to it. */
-#define VMA_RESERVE_DIVISOR 4
 
 static void driver_look(struct core *core)
 {
@@ -70,7 +69,6 @@ static int stage_discover(struct core *core, bool *ret_news)
 
 static void target_map(struct core *core, struct target *target, uint64_t max_map_count)
 {
-	const uint64_t usable = max_map_count - max_map_count / VMA_RESERVE_DIVISOR;
 	size_t marks;
 	int error;
 
@@ -94,7 +92,7 @@ static void target_map(struct core *core, struct target *target, uint64_t max_ma
 	target->looked_bursts = core->bursts;
 	target_check_marks(target);
 	core->registry.lost_marks = core->registry.lost_marks || target_marks(target) < marks;
-	target->vma_room = target->guest.smaps.count < usable ? usable - target->guest.smaps.count : 0;
+	room_look(core, target, max_map_count);
 }
 
 /* Each of them, but for those that are spared, where that is allowed. A fold looks once more, for

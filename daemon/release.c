@@ -206,7 +206,7 @@ int release_target(
 				     "try again when that is done");
 		return -EBUSY;
 	}
-	error = means_attach_to_release(core, target);
+	error = means_attach_to_release(core, target, choice == RELEASE_ALL_BY_FORCE);
 	if (error) {
 		means_explain(core, target, error, ret_reason);
 		return error;

@@ -70,7 +70,9 @@ struct target {
 	char *trouble;  /* what went wrong with it in this pass; NULL: nothing */
 	struct twin_sums sums;      /* among the VMs of its group that are read */
 	uint64_t saveable_bytes;    /* of which, under the policy, with what is folded already */
-	uint64_t vma_room;
+	uint64_t vma_room;          /* VMAs that marks may still make in it: */
+	uint64_t mappings_room;     /* so many for vm.max_map_count alone */
+	uint64_t cgroup_room_bytes; /* and this for what they take; MEMCG_UNLIMITED */
 	uint64_t planned_pages; /* extents waiting for a fold or a second visit */
 
 	/* books */

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "daemon/arrival.h"
 #include "daemon/plan.h"
+#include "daemon/room.h"
 
 static bool is_planned(const struct core *core, const struct target *target, enum plan_action action)
 {
@@ -24,9 +25,17 @@ static void state_set(struct target *target, enum vm_state state, const char *re
 	target->reason = reason ? strdup(reason) : NULL;
 }
 
-static void state_out_of_vmas(struct target *target, bool folded)
+static void state_out_of_room(struct target *target, bool folded)
 {
 	state_set(target, folded ? VM_FOLDED : VM_BLOCKED, NULL);
+	if (room_is_cgroups(target)) {
+		text_set(&target->reason,
+			"its memory cgroup has room for %llu KiB, and each mark takes some of the kernel's "
+			"memory that is charged to it; the last MiB is left to the process itself, so nothing "
+			"more is marked: raise the cgroup's limit",
+			(unsigned long long)(target->cgroup_room_bytes >> 10));
+		return;
+	}
 	text_set(&target->reason,
 		"it has %zu mappings, and each mark takes more; the last quarter of vm.max_map_count is "
 		"left to the process itself, so nothing more is marked: raise vm.max_map_count",
@@ -48,7 +57,7 @@ static void state_of_folding(const struct core *core, struct target *target)
 	else if (core->restraint.reason)
 		state_set(target, folded ? VM_FOLDED : VM_WAITING, core->restraint.reason);
 	else if (target->vma_room < PLAN_VMAS_PER_EXTENT)
-		state_out_of_vmas(target, folded);
+		state_out_of_room(target, folded);
 	else if (folded)
 		state_set(target, VM_FOLDED, NULL);
 	else if (core->batched_since_ns && is_planned(core, target, PLAN_FOLD))

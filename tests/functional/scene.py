@@ -143,3 +143,16 @@ def memory_cgroup():
         for pid in (directory / "cgroup.procs").read_text().split():
             (directory.parent / "cgroup.procs").write_text(pid)
         directory.rmdir()
+
+
+def usage_bytes(directory):
+    """What is charged to a memory cgroup."""
+    for name in ("memory.usage_in_bytes", "memory.current"):
+        if (directory / name).exists():
+            return int((directory / name).read_text())
+    raise FileNotFoundError(directory)
+
+
+def in_cgroup(directory):
+    """A command line that starts in the cgroup: memory is charged to where it is first touched."""
+    return ["sh", "-c", f"echo $$ >{directory}/cgroup.procs && exec \"$@\"", "sh"]

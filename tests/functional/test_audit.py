@@ -63,7 +63,7 @@ def wait_burst(daemon):
                     ksm.read("run") == "1", interval=0.01)
 
 
-def let_into_the_frames(daemon, ours, stranger, kill=False):
+def let_into_the_frames(daemon, ours, stranger, kill=False, least=100):
     """In the middle of a burst of a daemon that does not look: how many frames are shared, and ksmd rests."""
     wait_burst(daemon)
     if kill:
@@ -72,7 +72,7 @@ def let_into_the_frames(daemon, ours, stranger, kill=False):
         daemon.process.send_signal(signal.SIGSTOP)
     assert stranger.ask("merge") == "right"
     ksm.write("sleep_millisecs", 0)
-    while len(shared_frames(ours, stranger)) < 100:
+    while len(shared_frames(ours, stranger)) < least:
         assert all(process.alive() for process in (*ours, stranger))
         assert ksm.read("run") == "1"
     ksm.write("run", 0)
@@ -133,6 +133,23 @@ def test_take_over_puts_the_stranger_out_and_leaves_the_folds():
         assert not marks.mergeable(stranger.pid) and not marks.ksm_bytes(stranger.pid)
         assert len(folded) > 10
         assert all(folded <= marks.frames(process.pid) for process in ours), daemon.log()
+
+
+def test_take_over_that_fails_is_told_and_leaves_the_copies_to_us(memory_cgroup):
+    directory, limit = memory_cgroup
+    with ours_and_a_stranger() as (ours, stranger), \
+            scene.pagefoldd(*ours, config={**SLOW, "take-over": "yes"}) as daemon:
+        count = let_into_the_frames(daemon, ours, stranger, least=1500)
+        (directory / "cgroup.procs").write_text(str(stranger.pid))
+        limit.write_text(str(2 << 20))
+        daemon.process.send_signal(signal.SIGCONT)
+        warning(daemon, f"{count} frames", f"(pid {stranger.pid})", "none is shared any more")
+        assert re.search(rf"pid {stranger.pid}\): its memory could not be made not mergeable \(take-over\): "
+                         r"it needs \d+ MiB, and the memory cgroup .* has room for \d MiB.*; what it shares is "
+                         "copied for group default", daemon.log())
+        assert marks.mergeable(stranger.pid)
+        limit.write_text(str(1 << 30))
+        check_apart(ours, stranger)
 
 
 def test_copies_beyond_the_headroom_are_refused_and_made_later(memory_cgroup):

@@ -58,25 +58,13 @@ def test_marks_leave_a_quarter_of_the_mappings_to_the_process():
 
 # ---- a release that needs more memory than there is ----
 
-def usage_bytes(directory):
-    for name in ("memory.usage_in_bytes", "memory.current"):
-        if (directory / name).exists():
-            return int((directory / name).read_text())
-    raise FileNotFoundError(directory)
-
-
-def in_cgroup(directory):
-    """A command line that starts in the cgroup: memory is charged to where it is first touched."""
-    return ["sh", "-c", f"echo $$ >{directory}/cgroup.procs && exec \"$@\"", "sh"]
-
-
 def test_release_beyond_the_cgroup_s_limit_is_refused_with_the_numbers(memory_cgroup):
     directory, limit = memory_cgroup
-    with scene.target(mib=32, wrapper=in_cgroup(directory)) as process, scene.pair() as beside, \
+    with scene.target(mib=32, wrapper=scene.in_cgroup(directory)) as process, scene.pair() as beside, \
             scene.pagefoldd(process, *beside) as daemon:
         scene.wait_folded(daemon, process, *beside)
         reclaimed = daemon.vm(process.pid)["reclaimed_bytes"]
-        limit.write_text(str(usage_bytes(directory) + 4 * MIB))
+        limit.write_text(str(scene.usage_bytes(directory) + 4 * MIB))
         refused = daemon.cli_run("release", f"pid:{process.pid}")
         assert refused.returncode == 1
         for words in (f"pid {process.pid}", "it needs", "MiB", "memory cgroup", "has room for",
@@ -105,12 +93,12 @@ def test_release_counts_the_clean_cache_of_files_as_room(memory_cgroup, tmp_path
     os.sync()
     with open(cached, "rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    with scene.target(mib=32, wrapper=in_cgroup(directory)) as process, scene.pair() as beside, \
+    with scene.target(mib=32, wrapper=scene.in_cgroup(directory)) as process, scene.pair() as beside, \
             scene.pagefoldd(process, *beside) as daemon:
         scene.wait_folded(daemon, process, *beside)
-        subprocess.run([*in_cgroup(directory), "cat", cached], stdout=subprocess.DEVNULL, check=True)
-        assert usage_bytes(directory) > 64 * MIB
-        limit.write_text(str(usage_bytes(directory) + 4 * MIB))
+        subprocess.run([*scene.in_cgroup(directory), "cat", cached], stdout=subprocess.DEVNULL, check=True)
+        assert scene.usage_bytes(directory) > 64 * MIB
+        limit.write_text(str(scene.usage_bytes(directory) + 4 * MIB))
         released = daemon.cli_run("release", f"pid:{process.pid}")
         assert released.returncode == 0, released.stderr
         assert not marks.mergeable(process.pid)
@@ -119,10 +107,10 @@ def test_release_counts_the_clean_cache_of_files_as_room(memory_cgroup, tmp_path
 
 def test_forced_release_needs_no_headroom_of_ours(memory_cgroup):
     directory, limit = memory_cgroup
-    with scene.target(mib=32, wrapper=in_cgroup(directory)) as process, scene.pair() as beside, \
+    with scene.target(mib=32, wrapper=scene.in_cgroup(directory)) as process, scene.pair() as beside, \
             scene.pagefoldd(process, *beside) as daemon:
         scene.wait_folded(daemon, process, *beside)
-        limit.write_text(str(usage_bytes(directory) + 4 * MIB))
+        limit.write_text(str(scene.usage_bytes(directory) + 4 * MIB))
         assert daemon.cli_run("release", f"pid:{process.pid}").returncode == 1
         limit.write_text(str(256 * MIB))
         forced = daemon.cli_run("release", f"pid:{process.pid}", "--force")

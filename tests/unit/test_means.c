@@ -88,6 +88,28 @@ static void test_means_is_not_asked_again_before_its_time(void **state)
 	assert_int_equal(lines_said(), 1);
 }
 
+/* Neither by another hook instead, nor only in a minute. */
+static void test_means_finds_no_room_for_a_ring_and_waits_for_some(void **state)
+{
+	(void)state;
+	fake_root_write(&fake, "/proc/self/mountinfo", "41 31 0:38 / /cg rw - cgroup2 cgroup2 rw\n");
+	fake_root_write(&fake, "/proc/4711/cgroup", "0::/vm\n");
+	fake_root_write(&fake, "/cg/vm/memory.current", "4096\n");
+	fake_root_write(&fake, "/cg/vm/memory.max", "8192\n");
+	core.config.hook = HOOK_AUTO;
+	target->guest.vmm.is_qemu = true;
+	assert_int_equal(means_attach(&core, target), -ENOSPC);
+	assert_non_null(strstr(target->hook_reason, "memory cgroup has room for less than"));
+	assert_null(target->hook);
+	assert_int_equal(lines_said(), 1);
+	assert_int_equal(means_attach(&core, target), -ENOSPC);
+	assert_int_equal(lines_said(), 0);
+	/* By force it gets as far as the helper, which is not there. */
+	target->guest.vmm.is_qemu = false;
+	assert_true(means_attach_to_release(&core, target, true) < 0);
+	assert_null(strstr(target->hook_reason, "memory cgroup has room for less than"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -97,6 +119,8 @@ int main(void)
 			test_means_says_when_the_reason_is_another, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_means_is_not_asked_again_before_its_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_means_finds_no_room_for_a_ring_and_waits_for_some, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
