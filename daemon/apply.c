@@ -8,6 +8,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "daemon/arrival.h"
+#include "daemon/batch.h"
 #include "daemon/burst.h"
 #include "daemon/dense.h"
 #include "daemon/fold.h"
@@ -16,16 +17,6 @@
 #include "daemon/means.h"
 #include "daemon/release.h"
 #include "daemon/takeover.h"
-
-/*
- * A scan of ksmd costs 0.4 us for each page that is folded already, a new fold some 10 us. Once what is
- * planned is at least this share of what is marked, the old marks cost less than half of what the new folds
- * do; less than that waits for more, but for no longer than some times scan-interval. With --once there is no
- * later: what is worth next to nothing is left then.
- */
-#define BATCH_DIVISOR        64
-#define BATCH_INTERVALS_MOST 10
-#define BATCH_DIVISOR_ONCE   512
 
 /* ---- who stands in the way ---- */
 
@@ -251,31 +242,6 @@ static void apply_observed_trims(struct core *core)
 
 /* ---- fold ---- */
 
-static uint64_t marked_pages(const struct core *core)
-{
-	uint64_t extents = 0;
-
-	for (size_t i = 0; i < core->registry.count; i++)
-		extents += core->registry.targets[i]->marked_extents;
-	return extents * EXTENT_PAGES;
-}
-
-static bool is_worth_a_burst(struct core *core)
-{
-	const uint64_t now_ns = clock_monotonic_ns();
-	const uint64_t patience_ns = core->config.scan_interval_s * NS_PER_S * BATCH_INTERVALS_MOST;
-	const uint64_t worth = marked_pages(core) / (core->once ? BATCH_DIVISOR_ONCE : BATCH_DIVISOR);
-	const uint64_t since_ns = core->batched_since_ns;
-
-	core->batched_since_ns = 0;
-	if (!core->plan.fold_pages)
-		return false;
-	if (core->plan.fold_pages >= worth || (since_ns && now_ns - since_ns >= patience_ns))
-		return true;
-	core->batched_since_ns = since_ns ? since_ns : now_ns;
-	return false;
-}
-
 static void apply_trims(struct core *core)
 {
 	for (size_t i = 0; i < core->registry.count; i++) {
@@ -346,7 +312,7 @@ int apply_plan(struct core *core, void (*before_burst)(void *arg), void *arg)
 {
 	apply_releases(core);
 	apply_observed_trims(core);
-	if (!apply_way_is_clear(core) || !is_worth_a_burst(core))
+	if (!apply_way_is_clear(core) || !batch_is_worth_a_burst(core))
 		return 0;
 	return apply_folds(core, before_burst, arg);
 }

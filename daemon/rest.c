@@ -2,13 +2,14 @@
 #include "daemon/rest.h"
 
 #include "common/clock.h"
+#include "daemon/batch.h"
 #include "daemon/census.h"
 #include "daemon/core.h"
 #include "daemon/groups.h"
 #include "daemon/means.h"
 
 /* A full pass after 10,000 times its own CPU time: 0.01 % of a core; after 200 times while something
- * waits to be folded, or a group for another one to be released. */
+ * waits to be folded (and not for more to be folded with), or a group for another one to be released. */
 #define COST_FACTOR         10000
 #define COST_FACTOR_WAITING 200
 
@@ -53,7 +54,7 @@ bool rest_spares(const struct core *core, const struct target *target, uint64_t 
 
 bool rest_is_allowed(const struct core *core)
 {
-	const bool waits = core->plan.fold_pages || groups_switch_awaits(core);
+	const bool waits = (core->plan.fold_pages && !batch_waits(core)) || groups_switch_awaits(core);
 	const uint64_t factor = waits ? COST_FACTOR_WAITING : COST_FACTOR;
 	const uint64_t full_due_ns = core->rest.full_ns + core->rest.cost_ns * factor;
 

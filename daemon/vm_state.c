@@ -62,8 +62,8 @@ static void state_of_folding(const struct core *core, struct target *target)
 		state_set(target, VM_FOLDED, NULL);
 	else if (core->batched_since_ns && is_planned(core, target, PLAN_FOLD))
 		state_set(target, VM_WAITING,
-			"it is folded with more that is found meanwhile, or after ten times scan-interval: alone "
-			"it is not worth a burst");
+			"it is folded with more that is found meanwhile, or after ten times scan-interval (later if it "
+			"is next to nothing): alone it is not worth a burst");
 	else if (is_planned(core, target, PLAN_REVISIT) || is_planned(core, target, PLAN_FOLD))
 		state_set(target, VM_WAITING,
 			"promising memory is read a second time before it is marked");

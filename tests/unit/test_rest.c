@@ -77,6 +77,19 @@ static void test_rest_is_short_while_something_waits_to_be_folded(void **state)
 	assert_false(rest_is_allowed(&world->core));
 }
 
+static void test_rest_is_long_while_what_is_planned_waits_for_more(void **state)
+{
+	struct world *world = *state;
+
+	world->core.config.scan_interval_s = 30;
+	world->core.plan.fold_pages = 100;
+	world->core.batched_since_ns = clock_monotonic_ns();
+	world->core.rest.full_ns -= 2 * NS_PER_S;
+	assert_true(rest_is_allowed(&world->core));
+	world->core.batched_since_ns -= 300 * NS_PER_S;
+	assert_false(rest_is_allowed(&world->core));
+}
+
 static void test_rest_is_not_allowed_when_there_is_news(void **state)
 {
 	struct world *world = *state;
@@ -190,6 +203,8 @@ int main(void)
 			teardown),
 		cmocka_unit_test_setup_teardown(
 			test_rest_is_short_while_something_waits_to_be_folded, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_rest_is_long_while_what_is_planned_waits_for_more, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_rest_is_not_allowed_when_there_is_news, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rest_does_not_follow_a_burst, setup, teardown),
