@@ -5,6 +5,7 @@ The daemon looks four times a second who is mergeable, so that a stranger rarely
 stopped, or killed, in the middle of a burst, and ksmd goes on alone."""
 
 import contextlib
+import os
 import re
 import shutil
 import signal
@@ -58,18 +59,23 @@ def shared_frames(ours, stranger):
     return ksm_frames(set().union(*(marks.frames(process.pid) for process in ours)) & marks.frames(stranger.pid))
 
 
-def wait_burst(daemon):
-    daemon.wait_for(lambda status: any(vm["state"] == "folding" for vm in status["vms"]) and
-                    ksm.read("run") == "1", interval=0.01)
+def stop_in_burst(daemon):
+    """While ksmd runs: the budget makes it rest in between."""
+    while True:
+        daemon.wait_for(lambda status: any(vm["state"] == "folding" for vm in status["vms"]) and
+                        ksm.read("run") == "1", interval=0.01)
+        daemon.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, daemon.pid, os.WSTOPPED)
+        if ksm.read("run") == "1":
+            return
+        daemon.process.send_signal(signal.SIGCONT)
 
 
 def let_into_the_frames(daemon, ours, stranger, kill=False, least=100):
     """In the middle of a burst of a daemon that does not look: how many frames are shared, and ksmd rests."""
-    wait_burst(daemon)
+    stop_in_burst(daemon)
     if kill:
         daemon.kill()
-    else:
-        daemon.process.send_signal(signal.SIGSTOP)
     assert stranger.ask("merge") == "right"
     ksm.write("sleep_millisecs", 0)
     while len(shared_frames(ours, stranger)) < least:

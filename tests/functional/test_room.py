@@ -2,6 +2,8 @@
 """A process whose memory cgroup is full: whatever is charged to it next has the kernel end it, be it a VMA of a
 mark or the memory of a ring. So nothing is."""
 
+import contextlib
+
 import pytest
 
 import scene
@@ -10,12 +12,16 @@ from lab import marks
 
 pytestmark = pytest.mark.usefixtures("ksm_alone")
 
-# One huge page more would not fit, and nor would the marks of a few hundred extents.
+# With what the kernel has put aside for each CPU this is less than a ring may take.
 LEFT = 256 << 10
 ROOMY = 256 << 20
 
 
 def leave(directory, limit, room):
+    """For anonymous memory and the kernel's own: files' cache would be room, too."""
+    for name, text in (("memory.force_empty", "0"), ("memory.reclaim", "256M")):
+        with contextlib.suppress(OSError): # as much as there is
+            (directory / name).write_text(text)
     limit.write_text(str(scene.usage_bytes(directory) + room))
 
 
