@@ -172,12 +172,14 @@ def test_ratios_that_were_not_measured_are_null():
 
 def test_steady_state_is_judged_from_both_sides_kept_apart(tmp_path):
     def side(cpu):
-        state = {"cpu_share": cpu, "saved_bytes": 97 * MIB, "full_scans": 9}
+        passes = [{"seconds": 50, "cpu_share": 2 * cpu}, {"seconds": 200, "cpu_share": cpu / 4}]
+        state = {"cpu_share": cpu, "saved_bytes": 97 * MIB, "full_scans": 9, "passes": passes}
         return {"start": {"guests_anon_bytes": 4096 * MIB}, "idle": state, "rewriting": state}
     kept = parts.Parts(tmp_path, "key", True)
     kept.once("steady.pagefold", lambda: side(0.001))
     kept.once("steady.advisor", lambda: side(0.1))
     found = {one.name: one.value for one in steady.measure(terms.Bench(None, parts=kept))[0]}
     assert found["steady_cpu_vs_advisor"] == pytest.approx(0.01)
+    assert found["steady_cpu_vs_last_pass_of_advisor"] == pytest.approx(0.04)
     assert found["steady_cpu_per_4_gib"] == pytest.approx(0.1)
     assert found["rewriting_savings_vs_advisor"] == 1
