@@ -8,8 +8,8 @@
  * A scan of ksmd costs 0.4 us for each page that is folded already, a new fold some 10 us. Once what is
  * planned is at least this share of what is marked, the old marks cost less than half of what the new folds
  * do; less than that waits for more, but for no longer than some times scan-interval. What is next to nothing, a
- * smaller share yet, waits as many times longer as it is less: there is always some of it in an idle guest, and
- * to fold 16 pages each five minutes took more CPU than all the rest. With --once there is no later: it is left then.
+ * smaller share yet, waits as many times longer as it is less: four idle guests always had 16 to 35 such pages to
+ * fold. With --once there is no later: it is left then.
  */
 #define SHARE_DIVISOR         64
 #define NOTHING_SHARE_DIVISOR 512
@@ -24,6 +24,12 @@ static uint64_t marked_pages(const struct core *core)
 	return extents * EXTENT_PAGES;
 }
 
+static bool is_enough(const struct core *core)
+{
+	return core->plan.fold_pages >=
+		marked_pages(core) / (core->once ? NOTHING_SHARE_DIVISOR : SHARE_DIVISOR);
+}
+
 static bool is_over(const struct core *core)
 {
 	const double interval_ns = (double)core->config.scan_interval_s * (double)NS_PER_S;
@@ -36,15 +42,12 @@ static bool is_over(const struct core *core)
 
 bool batch_waits(const struct core *core)
 {
-	return core->plan.fold_pages && core->batched_since_ns && !is_over(core);
+	return core->plan.fold_pages && core->batched_since_ns && !is_enough(core) && !is_over(core);
 }
 
 bool batch_is_worth_a_burst(struct core *core)
 {
-	const uint64_t share = core->once ? NOTHING_SHARE_DIVISOR : SHARE_DIVISOR;
-
-	if (!core->plan.fold_pages || core->plan.fold_pages >= marked_pages(core) / share ||
-		(core->batched_since_ns && is_over(core))) {
+	if (!core->plan.fold_pages || is_enough(core) || (core->batched_since_ns && is_over(core))) {
 		core->batched_since_ns = 0;
 		return core->plan.fold_pages;
 	}

@@ -56,7 +56,7 @@ static void state_of_folding(const struct core *core, struct target *target)
 		state_set(target, folded ? VM_FOLDED : VM_BLOCKED, core->blocked_by.texts[0]);
 	else if (core->restraint.reason)
 		state_set(target, folded ? VM_FOLDED : VM_WAITING, core->restraint.reason);
-	else if (target->vma_room < PLAN_VMAS_PER_EXTENT)
+	else if (!target->planned_whole && target->vma_room < PLAN_VMAS_PER_EXTENT)
 		state_out_of_room(target, folded);
 	else if (folded)
 		state_set(target, VM_FOLDED, NULL);

@@ -82,6 +82,7 @@ static void test_rest_is_long_while_what_is_planned_waits_for_more(void **state)
 	struct world *world = *state;
 
 	world->core.config.scan_interval_s = 30;
+	world->target->marked_extents = 100;
 	world->core.plan.fold_pages = 100;
 	world->core.batched_since_ns = clock_monotonic_ns();
 	world->core.rest.full_ns -= 2 * NS_PER_S;
