@@ -124,7 +124,8 @@ static void knobs_recover(struct core *core)
 		return;
 	core->driver.owes = true;
 	core->driver.owed = core->recorded.knobs;
-	driver_survey(&core->driver, &core->root, core->config.ksm_owner);
+	(void)process_table_refresh(&core->root, clock_monotonic_ns(), &core->registry.processes);
+	driver_survey(&core->driver, &core->root, &core->registry.processes, core->config.ksm_owner);
 	if (core->driver.owes && core->driver.lock_fd < 0) {
 		log_warning("KSM's knobs are not as they were before an earlier run, and cannot be "
 			    "restored: %s", core->driver.reason);

@@ -8,7 +8,6 @@
 
 #include "common/cleanup.h"
 #include "daemon/target.h"
-#include "hypervisor-glue/process.h"
 
 /* Programs that write KSM's knobs by themselves, by the name in /proc/PID/stat (cut at 15 bytes). */
 static const char *const other_drivers[] = { "ksmtuned", "momd", "virt-handler" };
@@ -55,23 +54,17 @@ static bool is_roots(const struct host_root *root, pid_t pid)
 	return line && sscanf(line, "\nUid: %u %u", &real, &effective) == 2 && effective == 0;
 }
 
-static pid_t other_driver_find(const struct host_root *root, const char **ret_name)
+static pid_t other_driver_find(const struct host_root *root, const struct process_table *processes,
+	const char **ret_name)
 {
-	_cleanup_free_ pid_t *pids = NULL;
-	size_t count;
+	for (size_t i = 0; i < processes->count; i++) {
+		const struct process_entry *process = &processes->entries[i];
 
-	if (process_list(root, &pids, &count) < 0)
-		return 0;
-	for (size_t i = 0; i < count; i++) {
-		struct process_stat stat;
-
-		if (process_stat_read(root, pids[i], &stat) < 0)
-			continue;
 		for (size_t n = 0; n < ARRAY_SIZE(other_drivers); n++) {
-			if (strcmp(stat.comm, other_drivers[n]) || !is_roots(root, pids[i]))
+			if (strcmp(process->comm, other_drivers[n]) || !is_roots(root, process->pid))
 				continue;
 			*ret_name = other_drivers[n];
-			return pids[i];
+			return process->pid;
 		}
 	}
 	return 0;
@@ -87,11 +80,11 @@ static void driver_set(struct driver *driver, enum driver_status status)
 }
 
 /* Whether somebody else drives; fills status and reason if so. */
-static bool other_owner_survey(
-	struct driver *driver, const struct host_root *root, const struct ksm_knobs *knobs)
+static bool other_owner_survey(struct driver *driver, const struct host_root *root,
+	const struct process_table *processes, const struct ksm_knobs *knobs)
 {
 	const char *name = NULL;
-	const pid_t pid = other_driver_find(root, &name);
+	const pid_t pid = other_driver_find(root, processes, &name);
 
 	if (pid) {
 		text_set(&driver->reason,
@@ -154,7 +147,8 @@ static void driver_step_down(struct driver *driver, const struct host_root *root
 	driver->lock_fd = -1;
 }
 
-void driver_survey(struct driver *driver, const struct host_root *root, enum ksm_owner owner)
+void driver_survey(struct driver *driver, const struct host_root *root,
+	const struct process_table *processes, enum ksm_owner owner)
 {
 	struct ksm_knobs knobs;
 	int error;
@@ -177,7 +171,7 @@ void driver_survey(struct driver *driver, const struct host_root *root, enum ksm
 		lock_refused(driver, error);
 		return;
 	}
-	if (owner == KSM_OWNER_AUTO && other_owner_survey(driver, root, &knobs))
+	if (owner == KSM_OWNER_AUTO && other_owner_survey(driver, root, processes, &knobs))
 		return;
 	driver_set(driver, DRIVER_READY);
 }

@@ -12,6 +12,7 @@
 #include "daemon/config.h"
 #include "hypervisor-glue/host_root.h"
 #include "hypervisor-glue/ksm.h"
+#include "hypervisor-glue/process_table.h"
 
 enum driver_status {
 	DRIVER_READY,          /* the lock is ours and nobody else drives */
@@ -37,7 +38,8 @@ void driver_done(struct driver *driver);
 
 /* Looks who drives, takes the lock where it is free and wanted; told to stand by, it gives back what is owed
  * and the lock. Call at each pass. */
-void driver_survey(struct driver *driver, const struct host_root *root, enum ksm_owner owner);
+void driver_survey(struct driver *driver, const struct host_root *root,
+	const struct process_table *processes, enum ksm_owner owner);
 
 /* "pagefold", "another pagefold", "other", "stand-by" or "none". */
 const char *driver_name(const struct driver *driver);

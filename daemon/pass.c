@@ -27,7 +27,7 @@ static void driver_look(struct core *core)
 {
 	const bool owed = core->driver.owes;
 
-	driver_survey(&core->driver, &core->root, core->config.ksm_owner);
+	driver_survey(&core->driver, &core->root, &core->registry.processes, core->config.ksm_owner);
 	if (owed && !core->driver.owes && core_record(core) < 0)
 		log_warning("KSM's knobs are as they were, but the record still says that they are owed");
 }

@@ -211,6 +211,14 @@ bool policy_set_wants_processes(const struct policy_set *set)
 	return false;
 }
 
+bool policy_set_wants_cgroups(const struct policy_set *set)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (set->rules[i].kind == MATCH_CGROUP)
+			return true;
+	return false;
+}
+
 void policy_set_done(struct policy_set *set)
 {
 	for (size_t i = 0; i < set->count; i++) {

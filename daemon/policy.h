@@ -79,6 +79,8 @@ const struct policy_rule *policy_set_find(
 	const struct policy_set *set, const struct policy_subject *subject);
 /* Whether any rule could match a process that is no VM: otherwise there is no need to look at each. */
 bool policy_set_wants_processes(const struct policy_set *set);
+/* Whether any rule asks for the cgroups. */
+bool policy_set_wants_cgroups(const struct policy_set *set);
 
 /* The section and the match that name one VM or process in a policy file: a VM by its uuid, else by
  * its name, whatever else by its pid and its start. */

@@ -7,20 +7,18 @@
 #include "common/cleanup.h"
 #include "daemon/log.h"
 #include "daemon/metadata.h"
-#include "hypervisor-glue/process.h"
 
-void policy_texts_read(const struct host_root *root, pid_t pid, struct policy_texts *ret)
+void policy_texts_read(const struct policy_sources *sources, const struct host_root *root,
+	const struct process_entry *process, struct policy_texts *ret)
 {
-	*ret = (struct policy_texts){ 0 };
-	if (process_exe_read(root, pid, &ret->exe) < 0)
-		ret->exe = NULL;
-	if (host_root_read_process(root, pid, "cgroup", &ret->cgroups, NULL) < 0)
+	*ret = (struct policy_texts){ .exe = process->exe };
+	if (!policy_set_wants_cgroups(sources->files) ||
+		host_root_read_process(root, process->pid, "cgroup", &ret->cgroups, NULL) < 0)
 		ret->cgroups = NULL;
 }
 
 void policy_texts_done(struct policy_texts *texts)
 {
-	free(texts->exe);
 	free(texts->cgroups);
 }
 

@@ -10,6 +10,7 @@
 #include "daemon/policy.h"
 #include "daemon/target.h"
 #include "hypervisor-glue/host_root.h"
+#include "hypervisor-glue/process_table.h"
 
 struct policy_sources {
 	const struct policy_set *files;
@@ -19,9 +20,11 @@ struct policy_sources {
 
 /* What a process may be matched by, besides a VM's name and uuid. */
 struct policy_texts {
-	char *exe, *cgroups; /* NULL: not to be had */
+	const char *exe; /* borrowed; NULL: not to be had */
+	char *cgroups;   /* NULL: the same, or no rule asks for them */
 };
-void policy_texts_read(const struct host_root *root, pid_t pid, struct policy_texts *ret);
+void policy_texts_read(const struct policy_sources *sources, const struct host_root *root,
+	const struct process_entry *process, struct policy_texts *ret);
 void policy_texts_done(struct policy_texts *texts);
 
 /* The first rule of the policy files for a process that is not known to be a VM; NULL: none. */

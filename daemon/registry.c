@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "daemon/heirs.h"
-#include "hypervisor-glue/vmm.h"
 
 struct target *registry_find(const struct registry *registry, pid_t pid)
 {
@@ -113,6 +113,7 @@ void registry_done(struct registry *registry)
 	for (size_t i = 0; i < registry->count; i++)
 		target_free(registry->targets[i]);
 	free(registry->targets);
+	process_table_done(&registry->processes);
 	*registry = (struct registry){ 0 };
 }
 
@@ -154,8 +155,9 @@ static bool is_the_same(const struct target *target)
 }
 
 static int process_refresh(struct registry *registry, const struct registry_sources *sources,
-	pid_t pid, bool is_vm)
+	const struct process_entry *process)
 {
+	const pid_t pid = process->pid;
 	_cleanup_(policy_texts_done) struct policy_texts texts;
 	struct target *target = registry_find(registry, pid);
 	bool named;
@@ -165,11 +167,11 @@ static int process_refresh(struct registry *registry, const struct registry_sour
 		registry_drop(registry, target);
 		target = NULL;
 	}
-	policy_texts_read(sources->root, pid, &texts);
+	policy_texts_read(&sources->policies, sources->root, process, &texts);
 	if (!target) {
-		if (!is_vm && !texts.exe)
+		if (!process->is_vmm && !texts.exe)
 			return 0; /* a kernel thread, or gone */
-		if (!is_vm && !policy_choice_rule(&sources->policies, pid, &texts) &&
+		if (!process->is_vmm && !policy_choice_rule(&sources->policies, pid, &texts) &&
 			!state_find_pid(sources->recorded, pid))
 			return 0;
 		error = target_discover(registry, sources, pid, &target);
@@ -187,20 +189,20 @@ static int process_refresh(struct registry *registry, const struct registry_sour
 static int vms_refresh(
 	struct registry *registry, const struct registry_sources *sources, char **trouble)
 {
-	_cleanup_free_ struct vmm *vmms = NULL;
-	size_t count;
-	int error = vmm_list(sources->root, &vmms, &count);
+	for (size_t i = 0; i < registry->processes.count; i++) {
+		const struct process_entry *process = &registry->processes.entries[i];
+		int refused;
 
-	for (size_t i = 0; !error && i < count; i++) {
-		const int refused = process_refresh(registry, sources, vmms[i].id.pid, true);
-
+		if (!process->is_vmm)
+			continue;
+		refused = process_refresh(registry, sources, process);
 		if (refused == -ENOMEM)
 			return refused;
 		if (refused && refused != -ESRCH)
-			text_set(trouble, "%s (pid %d) cannot be looked at: %s", vmms[i].cmdline.name,
-				(int)vmms[i].id.pid, strerror(-refused));
+			text_set(trouble, "the VM of %s (pid %d) cannot be looked at: %s", process->comm,
+				(int)process->pid, strerror(-refused));
 	}
-	return error;
+	return 0;
 }
 
 /* Known, and not (yet) found: a rule may have gone while it has marks. */
@@ -215,28 +217,24 @@ static bool registry_misses_any(const struct registry *registry)
 static int processes_refresh(
 	struct registry *registry, const struct registry_sources *sources, char **trouble)
 {
-	_cleanup_free_ pid_t *pids = NULL;
-	size_t count;
-	int error;
-
 	if (!policy_set_wants_processes(sources->policies.files) && !sources->recorded->target_count &&
 		!registry_misses_any(registry))
 		return 0;
-	error = process_list(sources->root, &pids, &count);
-	for (size_t i = 0; !error && i < count; i++) {
-		const struct target *known = registry_find(registry, pids[i]);
+	for (size_t i = 0; i < registry->processes.count; i++) {
+		const struct process_entry *process = &registry->processes.entries[i];
+		const struct target *known = registry_find(registry, process->pid);
 		int refused;
 
-		if (pids[i] == getpid() || (known && known->present))
+		if (process->is_vmm || process->pid == getpid() || (known && known->present))
 			continue;
-		refused = process_refresh(registry, sources, pids[i], false);
+		refused = process_refresh(registry, sources, process);
 		if (refused == -ENOMEM)
 			return refused;
 		if (refused && refused != -ESRCH)
-			text_set(trouble, "process %d cannot be looked at: %s", (int)pids[i],
+			text_set(trouble, "process %d cannot be looked at: %s", (int)process->pid,
 				strerror(-refused));
 	}
-	return error;
+	return 0;
 }
 
 int registry_refresh(
@@ -247,7 +245,9 @@ int registry_refresh(
 	*ret_trouble = NULL;
 	for (size_t i = 0; i < registry->count; i++)
 		registry->targets[i]->present = false;
-	error = vms_refresh(registry, sources, ret_trouble);
+	error = process_table_refresh(sources->root, clock_monotonic_ns(), &registry->processes);
+	if (!error)
+		error = vms_refresh(registry, sources, ret_trouble);
 	if (!error)
 		error = processes_refresh(registry, sources, ret_trouble);
 	if (error) {

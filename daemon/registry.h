@@ -13,8 +13,10 @@
 #include "daemon/policy_choice.h"
 #include "daemon/state.h"
 #include "daemon/target.h"
+#include "hypervisor-glue/process_table.h"
 
 struct registry {
+	struct process_table processes; /* all of the host, as of the last refresh */
 	struct target **targets;
 	size_t count;
 	bool lost_marks; /* the record speaks of marks that are gone with their memory */

@@ -18,7 +18,6 @@
 #define ADVISOR_NONE   "none"
 #define ADVISOR_ACTIVE "scan-time"
 /* Kernel threads are children of kthreadd. */
-#define KTHREADD_PID 2
 
 struct knob {
 	const char *path;

@@ -183,31 +183,32 @@ void process_done(struct process *process)
 
 static int compare_pids(const void *a, const void *b)
 {
-	const pid_t left = *(const pid_t *)a, right = *(const pid_t *)b;
+	const struct process_inode *left = a, *right = b;
 
-	return (left > right) - (left < right);
+	return (left->pid > right->pid) - (left->pid < right->pid);
 }
 
-static int pids_append(pid_t **pids, size_t *count, size_t *capacity, pid_t pid)
+static int inodes_append(
+	struct process_inode **list, size_t *count, size_t *capacity, struct process_inode process)
 {
 	if (*count == *capacity) {
 		const size_t wanted = *capacity ? *capacity * 2 : 256;
-		pid_t *const grown = reallocarray(*pids, wanted, sizeof(**pids));
+		struct process_inode *const grown = reallocarray(*list, wanted, sizeof(**list));
 
 		if (!grown)
 			return -ENOMEM;
-		*pids = grown;
+		*list = grown;
 		*capacity = wanted;
 	}
-	(*pids)[(*count)++] = pid;
+	(*list)[(*count)++] = process;
 	return 0;
 }
 
-int process_list(const struct host_root *root, pid_t **ret_pids, size_t *ret_count)
+int process_inode_list(const struct host_root *root, struct process_inode **ret, size_t *ret_count)
 {
 	_cleanup_close_ int fd = openat(root->proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_closedir_ DIR *directory = NULL;
-	_cleanup_free_ pid_t *pids = NULL;
+	_cleanup_free_ struct process_inode *list = NULL;
 	size_t count = 0, capacity = 0;
 
 	if (fd < 0 || !(directory = fdopendir(fd)))
@@ -223,14 +224,34 @@ int process_list(const struct host_root *root, pid_t **ret_pids, size_t *ret_cou
 			break;
 		if (number_parse_u64(entry->d_name, 10, &pid) < 0 || pid == 0 || pid > INT_MAX)
 			continue;
-		if (pids_append(&pids, &count, &capacity, (pid_t)pid) < 0)
+		if (inodes_append(&list, &count, &capacity,
+			    (struct process_inode){ (pid_t)pid, entry->d_ino }) < 0)
 			return -ENOMEM;
 	}
 	if (errno)
 		return -errno;
 	if (count)
-		qsort(pids, count, sizeof(*pids), compare_pids);
-	*ret_pids = steal_pointer(&pids);
+		qsort(list, count, sizeof(*list), compare_pids);
+	*ret = steal_pointer(&list);
+	*ret_count = count;
+	return 0;
+}
+
+int process_list(const struct host_root *root, pid_t **ret_pids, size_t *ret_count)
+{
+	_cleanup_free_ struct process_inode *list = NULL;
+	size_t count;
+	pid_t *pids;
+	const int r = process_inode_list(root, &list, &count);
+
+	if (r < 0)
+		return r;
+	pids = calloc(count + 1, sizeof(*pids));
+	if (!pids)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		pids[i] = list[i].pid;
+	*ret_pids = pids;
 	*ret_count = count;
 	return 0;
 }

@@ -13,6 +13,8 @@
 
 #include "hypervisor-glue/host_root.h"
 
+#define KTHREADD_PID 2 /* the parent of all kernel threads */
+
 struct process_id {
 	pid_t pid;
 	uint64_t start_ticks; /* field 22 of /proc/PID/stat: clock ticks since boot */
@@ -54,6 +56,12 @@ uint64_t process_age_ns(const struct process *process);
 
 /* Every pid in /proc, ascending, in memory the caller frees. */
 int process_list(const struct host_root *root, pid_t **ret_pids, size_t *ret_count);
+/* The same with the inode number of each one's directory, as readdir(3) gives it. */
+struct process_inode {
+	pid_t pid;
+	ino_t inode;
+};
+int process_inode_list(const struct host_root *root, struct process_inode **ret, size_t *ret_count);
 
 /* Its lowest descriptor that /proc/PID/fd shows as that text; -ENOENT: it has none, -ESRCH, -errno. */
 int process_find_descriptor(const struct host_root *root, pid_t pid, const char *shown);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sys/file.h>
 
+#include "common/clock.h"
 #include "tests/unit/fake_host.h"
 
 struct world {
@@ -32,9 +33,18 @@ static int teardown(void **state)
 	return 0;
 }
 
+static void survey_as(struct driver *driver, const struct host_root *root, enum ksm_owner owner)
+{
+	struct process_table processes = { 0 };
+
+	assert_int_equal(process_table_refresh(root, NS_PER_S, &processes), 0);
+	driver_survey(driver, root, &processes, owner);
+	process_table_done(&processes);
+}
+
 static void survey(struct world *world, enum ksm_owner owner)
 {
-	driver_survey(&world->driver, &world->fake.root, owner);
+	survey_as(&world->driver, &world->fake.root, owner);
 }
 
 static void assert_driver(
@@ -95,7 +105,7 @@ static void test_driver_without_ksm_says_so(void **state)
 	struct fake_root none;
 
 	fake_root_init(&none);
-	driver_survey(&world->driver, &none.root, KSM_OWNER_AUTO);
+	survey_as(&world->driver, &none.root, KSM_OWNER_AUTO);
 	assert_driver(world, DRIVER_NO_KSM, "none", "no KSM");
 	assert_int_equal(world->driver.lock_fd, -1);
 	fake_root_done(&none);
@@ -187,7 +197,7 @@ static void test_driver_is_one_per_host(void **state)
 	struct driver other;
 
 	driver_init(&other);
-	driver_survey(&other, &world->fake.root, KSM_OWNER_AUTO);
+	survey_as(&other, &world->fake.root, KSM_OWNER_AUTO);
 	assert_int_equal(other.status, DRIVER_READY);
 	survey(world, KSM_OWNER_PAGEFOLD);
 	assert_driver(world, DRIVER_OTHER_PAGEFOLD, "another pagefold", "another pagefoldd");
@@ -282,7 +292,7 @@ static void test_driver_standing_by_beside_another_keeps_its_debt(void **state)
 	struct driver other;
 
 	driver_init(&other);
-	driver_survey(&other, &world->fake.root, KSM_OWNER_AUTO);
+	survey_as(&other, &world->fake.root, KSM_OWNER_AUTO);
 	owe(world, 0);
 	survey(world, KSM_OWNER_STAND_BY);
 	assert_knob(world, "run", "1");

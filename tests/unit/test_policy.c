@@ -124,6 +124,10 @@ static void test_processes_are_wanted_only_where_a_rule_could_match_one(void **s
 	assert_false(policy_set_wants_processes(&(struct policy_set){ rules, 0 }));
 	assert_false(policy_set_wants_processes(&(struct policy_set){ rules, 1 }));
 	assert_true(policy_set_wants_processes(&(struct policy_set){ rules, 2 }));
+	assert_false(policy_set_wants_cgroups(&(struct policy_set){ rules, 2 }));
+	rules[1].kind = MATCH_CGROUP;
+	assert_true(policy_set_wants_cgroups(&(struct policy_set){ rules, 2 }));
+	assert_false(policy_set_wants_cgroups(&(struct policy_set){ rules, 1 }));
 }
 
 static void test_keys_take_their_values(void **state)
