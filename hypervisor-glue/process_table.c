@@ -72,27 +72,30 @@ static int is_as_it_was(const struct host_root *root, const struct process_inode
 /* 0, -ESRCH: gone; or what we lack ourselves. */
 static int look(const struct host_root *root, const struct process_inode *seen, struct process_entry *ret)
 {
-	struct process_entry entry = { .pid = seen->pid, .inode = seen->inode };
+	_cleanup_free_ char *exe = NULL;
 	struct process_stat stat;
 	struct vmm vmm;
+	bool is_vmm;
 	int r;
 
+	/* First: if it executes another program meanwhile, the next look finds this one out of date. */
+	r = exe_read(root, seen->pid, &exe);
+	if (r < 0)
+		return r;
 	r = process_stat_read(root, seen->pid, &stat);
 	if (r < 0)
 		return is_ours(r) ? r : -ESRCH;
-	entry.parent = stat.parent;
-	memcpy(entry.comm, stat.comm, sizeof(entry.comm));
-	r = vmm_read(root, seen->pid, &vmm, &entry.is_vmm);
+	r = vmm_read(root, seen->pid, &vmm, &is_vmm);
 	if (is_ours(r) || r == -ESRCH)
 		return r;
-	if (r < 0) {
-		entry.is_vmm = false;
-		entry.inode = INODE_UNKNOWN; /* asked again next time */
-	}
-	r = exe_read(root, seen->pid, &entry.exe);
-	if (r < 0)
-		return r;
-	*ret = entry;
+	*ret = (struct process_entry){
+		.pid = seen->pid,
+		.parent = stat.parent,
+		.exe = steal_pointer(&exe),
+		.is_vmm = r == 0 && is_vmm,
+		.inode = r == 0 ? seen->inode : INODE_UNKNOWN, /* asked again next time */
+	};
+	memcpy(ret->comm, stat.comm, sizeof(ret->comm));
 	return 0;
 }
 
