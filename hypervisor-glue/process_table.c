@@ -52,6 +52,11 @@ static bool is_kernel_thread(const struct process_entry *known)
 	return !known->exe && (known->pid == KTHREADD_PID || known->parent == KTHREADD_PID);
 }
 
+static bool is_same_program(const char *exe, const char *other)
+{
+	return exe && other ? !strcmp(exe, other) : exe == other;
+}
+
 /* 1: nothing that can be seen has changed; 0: it is to be looked at; or what we lack ourselves. */
 static int is_as_it_was(const struct host_root *root, const struct process_inode *seen,
 	const struct process_entry *known, uint64_t now_ns)
@@ -66,7 +71,7 @@ static int is_as_it_was(const struct host_root *root, const struct process_inode
 	r = exe_read(root, seen->pid, &exe);
 	if (r < 0)
 		return r;
-	return (!exe && !known->exe) || (exe && known->exe && !strcmp(exe, known->exe));
+	return is_same_program(exe, known->exe);
 }
 
 /* 0, -ESRCH: gone; or what we lack ourselves. */
@@ -126,7 +131,9 @@ static int entry_refresh(const struct host_root *root, const struct process_inod
 	if (r < 0)
 		return r;
 	ret->looked_ns = now_ns;
-	ret->first_ns = known && known->inode == ret->inode ? known->first_ns : now_ns;
+	ret->first_ns = known && known->inode == ret->inode && is_same_program(known->exe, ret->exe)
+		? known->first_ns
+		: now_ns; /* and another program is new */
 	return 0;
 }
 

@@ -225,6 +225,19 @@ static void test_another_program_is_noticed_at_once(void **state)
 	assert_null(look(world, AT(2.2), 50)->exe);
 }
 
+/* However long the process has been there: the program opens its VM when it gets to it. */
+static void test_another_program_is_looked_at_again_next_time(void **state)
+{
+	struct world *world = *state;
+
+	add_known(world, 50, 1, "/usr/bin/wrapper");
+	assert_non_null(look(world, AT(1000), 50));
+	set_exe(world, 50, "/usr/bin/crosvm");
+	assert_false(look(world, AT(1001), 50)->is_vmm);
+	open_descriptor(world, 50, "anon_inode:kvm-vm");
+	assert_true(look(world, AT(1001.1), 50)->is_vmm);
+}
+
 static void test_recycled_pid_is_noticed_at_once(void **state)
 {
 	struct world *world = *state;
@@ -372,6 +385,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			test_new_process_is_looked_at_again_next_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_another_program_is_noticed_at_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_another_program_is_looked_at_again_next_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_recycled_pid_is_noticed_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_program_of_the_kernels_is_noticed_at_once, setup, teardown),
