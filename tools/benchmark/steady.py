@@ -42,10 +42,12 @@ def _watch(meter, start, over):
             ended = last
     outcome = {"cpu_share": _cpu_share(first, last),
                "ksmd_share": (last.ksmd - first.ksmd) / (last.wall - first.wall),
-               "saved_bytes": sum(saved) / len(saved), "seconds": last.wall - first.wall,
+               "saved_bytes": sum(saved) / len(saved), "saved_first_bytes": saved[0],
+               "saved_last_bytes": saved[-1], "seconds": last.wall - first.wall,
                "full_scans": last.full_scans - first.full_scans, "passes": passes}
     say(f"  CPU {outcome['cpu_share'] * 100:.3f} % of a core, {outcome['saved_bytes'] / MIB:.1f} "
-        f"MiB saved on average, {outcome['seconds']:.0f} s, {outcome['full_scans']} full scans")
+        f"MiB saved on average, {saved[0] / MIB:.1f} first and {saved[-1] / MIB:.1f} last, "
+        f"{outcome['seconds']:.0f} s, {outcome['full_scans']} full scans")
     return outcome
 
 

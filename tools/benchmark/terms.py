@@ -15,6 +15,8 @@ MIB = 1 << 20
 NAMES = ("vm1", "vm2", "vm3", "vm4")
 # Guests that have booted go on tidying up for a while.
 QUIET_SECONDS, QUIET_BYTES, QUIET_PATIENCE_SECONDS = 5, 512 << 10, 90
+# One after the other: a guest that is ready still starts this and that, 30 MiB of it once, after a pause.
+QUIET_WINDOWS = 4
 FILL_SECONDS = 600
 # What is folded has settled when a minute brought no more than that.
 SETTLE_SECONDS, SETTLE_BYTES, SETTLE_PATIENCE_SECONDS = 60, 2 * MIB, 900
@@ -77,11 +79,13 @@ class Bench:
 def wait_quiet(vms):
     """Until the guests' memory stands still; what moved in the last seconds, in bytes."""
     deadline = time.monotonic() + QUIET_PATIENCE_SECONDS
+    quiet = 0
     while True:
         before = race.guests_anon_bytes(vms)
         time.sleep(QUIET_SECONDS)
         moved = race.guests_anon_bytes(vms) - before
-        if abs(moved) <= QUIET_BYTES or time.monotonic() > deadline:
+        quiet = quiet + 1 if abs(moved) <= QUIET_BYTES else 0
+        if quiet == QUIET_WINDOWS or time.monotonic() > deadline:
             return moved
 
 
