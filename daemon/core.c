@@ -124,6 +124,7 @@ static void knobs_recover(struct core *core)
 		return;
 	core->driver.owes = true;
 	core->driver.owed = core->recorded.knobs;
+	/* Where that fails nobody is known, and only ksmd's own state tells of another driver. */
 	(void)process_table_refresh(&core->root, clock_monotonic_ns(), &core->registry.processes);
 	driver_survey(&core->driver, &core->root, &core->registry.processes, core->config.ksm_owner);
 	if (core->driver.owes && core->driver.lock_fd < 0) {

@@ -37,7 +37,7 @@ void driver_init(struct driver *driver);
 void driver_done(struct driver *driver);
 
 /* Looks who drives, takes the lock where it is free and wanted; told to stand by, it gives back what is owed
- * and the lock. Call at each pass. */
+ * and the lock. processes: who runs now. Call at each pass. */
 void driver_survey(struct driver *driver, const struct host_root *root,
 	const struct process_table *processes, enum ksm_owner owner);
 

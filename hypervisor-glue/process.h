@@ -6,6 +6,7 @@
 #ifndef PAGEFOLD_GLUE_PROCESS_H
 #define PAGEFOLD_GLUE_PROCESS_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -68,6 +69,13 @@ int process_find_descriptor(const struct host_root *root, pid_t pid, const char 
 
 /* The executable's path without " (deleted)"; the caller frees it. */
 int process_exe_read(const struct host_root *root, pid_t pid, char **ret_path);
+
+/* Of what was asked about one process: what we lack ourselves. Anything else is that process's doing (gone, an
+ * endless path or command line), and must not hide the others. */
+static inline bool process_error_is_ours(int error)
+{
+	return error == -ENOMEM || error == -EMFILE || error == -ENFILE;
+}
 
 static inline bool process_id_equal(struct process_id a, struct process_id b)
 {

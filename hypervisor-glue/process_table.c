@@ -10,7 +10,7 @@
 #include "hypervisor-glue/process.h"
 #include "hypervisor-glue/vmm.h"
 
-/* What no directory of procfs has: it says 1 where it could not make the inode (proc_fill_cache() there). */
+/* What no process has: procfs says 1 where it could not make the inode (proc_fill_cache() there). */
 #define INODE_UNKNOWN 1
 
 #define OLD_NS (PROCESS_TABLE_OLD_S * NS_PER_S)
@@ -23,12 +23,6 @@ void process_table_done(struct process_table *table)
 	*table = (struct process_table){ 0 };
 }
 
-/* What we lack ourselves. Anything else is one process's doing, and must not hide the others. */
-static bool is_ours(int error)
-{
-	return error == -ENOMEM || error == -EMFILE || error == -ENFILE;
-}
-
 /* NULL where it has none, or none that can be read. 0 or what we lack ourselves. */
 static int exe_read(const struct host_root *root, pid_t pid, char **ret)
 {
@@ -36,7 +30,7 @@ static int exe_read(const struct host_root *root, pid_t pid, char **ret)
 
 	if (r < 0)
 		*ret = NULL;
-	return is_ours(r) ? r : 0;
+	return process_error_is_ours(r) ? r : 0;
 }
 
 static bool is_due(const struct process_entry *known, uint64_t now_ns)
@@ -89,9 +83,9 @@ static int look(const struct host_root *root, const struct process_inode *seen, 
 		return r;
 	r = process_stat_read(root, seen->pid, &stat);
 	if (r < 0)
-		return is_ours(r) ? r : -ESRCH;
+		return process_error_is_ours(r) ? r : -ESRCH;
 	r = vmm_read(root, seen->pid, &vmm, &is_vmm);
-	if (is_ours(r) || r == -ESRCH)
+	if (process_error_is_ours(r) || r == -ESRCH)
 		return r;
 	*ret = (struct process_entry){
 		.pid = seen->pid,

@@ -84,13 +84,6 @@ static int read_cmdline(
 	return 0;
 }
 
-/* What we lack ourselves. Anything else is one process's doing (gone, an endless path or command
- * line), and must not hide the others. */
-static bool is_ours(int error)
-{
-	return error == -ENOMEM || error == -EMFILE || error == -ENFILE;
-}
-
 /* Nothing that is not a VMM costs more than a readlink per descriptor. */
 static int look_at_process(
 	const struct host_root *root, pid_t pid, struct vmm *ret, bool *ret_is_vmm)
@@ -161,7 +154,7 @@ int vmm_list(const struct host_root *root, struct vmm **ret_vmms, size_t *ret_co
 		bool is_vmm;
 
 		r = vmm_read(root, pids[i], &vmm, &is_vmm);
-		if (is_ours(r))
+		if (process_error_is_ours(r))
 			return r;
 		if (r < 0 || !is_vmm)
 			continue;

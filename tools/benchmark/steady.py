@@ -99,7 +99,7 @@ def _ratio(state, peer_state, field):
 
 
 def _ratio_to_last_pass(state, peer_state):
-    """What the advisor takes differs much from pass to pass, and is most in the first ones."""
+    """What the advisor takes differs much from pass to pass."""
     return _ratio(state, peer_state["passes"][-1], "cpu_share") if peer_state["passes"] else None
 
 

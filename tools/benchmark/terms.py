@@ -15,7 +15,7 @@ MIB = 1 << 20
 NAMES = ("vm1", "vm2", "vm3", "vm4")
 # Guests that have booted go on tidying up for a while.
 QUIET_SECONDS, QUIET_BYTES, QUIET_PATIENCE_SECONDS = 5, 512 << 10, 90
-# One after the other: a guest that is ready still starts this and that, 30 MiB of it once, after a pause.
+# One after the other: a guest that is ready still starts this and that, after a pause.
 QUIET_WINDOWS = 4
 FILL_SECONDS = 600
 # What is folded has settled when a minute brought no more than that.
