@@ -55,10 +55,13 @@ def test_page_faults_of_a_target_are_timed(program, request):
         assert target.length == 4 << 20
         begin = time.monotonic()
         while time.monotonic() < begin + 0.5:
-            count, median, p999, worst = map(int, target.ask("report").split())
+            count, median, p999, worst, p999_with_cpu, worst_with_cpu = map(
+                int, target.ask("report").split())
         assert count > 100
         # A percentile is right to an eighth.
         assert 0 < median <= p999 <= worst * 9 / 8
+        assert 0 < p999_with_cpu <= p999
+        assert 0 < worst_with_cpu <= worst
         assert target.ask("reset") == "reset"
         assert int(target.ask("report").split()[0]) < count
 

@@ -7,11 +7,13 @@
  * fifth are zero and the rest its own. Understood on the input:
  *
  *     reset     forgets what was measured, and says "reset"
- *     report    says FAULTS P50 P99.9 WORST, in nanoseconds
+ *     report    says FAULTS P50 P99.9 WORST P99.9 WORST, in nanoseconds; the last two without the time
+ *               for which the thread could have run and had no CPU
  */
 #ifndef PAGEFOLD_LAB_FAULT_TIMES_H
 #define PAGEFOLD_LAB_FAULT_TIMES_H
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -28,7 +30,15 @@
 #define FAULT_CLASS_BITS 3
 #define FAULT_CLASSES    (64 << FAULT_CLASS_BITS)
 
-static uint64_t fault_classes[FAULT_CLASSES], fault_worst, fault_count;
+struct fault_times {
+	uint64_t classes[FAULT_CLASSES], worst, count;
+};
+
+struct fault_clock {
+	uint64_t begin_ns, starved_ns;
+};
+
+static struct fault_times faults, faults_with_cpu;
 
 static inline unsigned fault_class(uint64_t ns)
 {
@@ -50,16 +60,16 @@ static inline uint64_t fault_class_ns(unsigned number)
 	return ((UINT64_C(9) + (number & 7)) << (power - FAULT_CLASS_BITS)) - 1;
 }
 
-static inline uint64_t fault_percentile_ns(double share)
+static inline uint64_t fault_percentile_ns(const struct fault_times *times, double share)
 {
 	uint64_t below = 0;
 
 	for (unsigned i = 0; i < FAULT_CLASSES; i++) {
-		below += fault_classes[i];
-		if ((double)below >= share * (double)fault_count)
+		below += times->classes[i];
+		if ((double)below >= share * (double)times->count)
 			return fault_class_ns(i);
 	}
-	return fault_worst;
+	return times->worst;
 }
 
 static inline uint64_t fault_now_ns(void)
@@ -68,6 +78,31 @@ static inline uint64_t fault_now_ns(void)
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * FAULT_NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+/* How long this thread has waited on a run queue: the second number of schedstat. 0 where the kernel does not
+ * count it (CONFIG_SCHED_INFO). */
+static inline uint64_t fault_starved_ns(void)
+{
+	static int schedstat = -1;
+	char text[64], *end;
+	ssize_t length;
+
+	if (schedstat < 0)
+		schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+	length = pread(schedstat, text, sizeof text - 1, 0);
+	if (length <= 0)
+		return 0;
+	text[length] = '\0';
+	(void)strtoull(text, &end, 10);
+	return strtoull(end, NULL, 10);
+}
+
+static inline struct fault_clock fault_begin(void)
+{
+	const uint64_t starved_ns = fault_starved_ns();
+
+	return (struct fault_clock){ .begin_ns = fault_now_ns(), .starved_ns = starved_ns };
 }
 
 static inline void *memory_map(uint64_t bytes)
@@ -113,25 +148,36 @@ static inline int fault_answer(void)
 		return 0;
 	line[length] = '\0';
 	if (!strncmp(line, "reset", 5)) {
-		memset(fault_classes, 0, sizeof fault_classes);
-		fault_worst = fault_count = 0;
+		memset(&faults, 0, sizeof faults);
+		memset(&faults_with_cpu, 0, sizeof faults_with_cpu);
 		puts("reset");
 	} else {
-		printf("%llu %llu %llu %llu\n", (unsigned long long)fault_count,
-			(unsigned long long)fault_percentile_ns(0.5),
-			(unsigned long long)fault_percentile_ns(0.999),
-			(unsigned long long)fault_worst);
+		printf("%llu %llu %llu %llu %llu %llu\n", (unsigned long long)faults.count,
+			(unsigned long long)fault_percentile_ns(&faults, 0.5),
+			(unsigned long long)fault_percentile_ns(&faults, 0.999),
+			(unsigned long long)faults.worst,
+			(unsigned long long)fault_percentile_ns(&faults_with_cpu, 0.999),
+			(unsigned long long)faults_with_cpu.worst);
 	}
 	fflush(stdout);
 	return 1;
 }
 
-static inline void fault_took(uint64_t ns)
+static inline void fault_note(struct fault_times *times, uint64_t ns)
 {
-	fault_classes[fault_class(ns)]++;
-	fault_count++;
-	if (ns > fault_worst)
-		fault_worst = ns;
+	times->classes[fault_class(ns)]++;
+	times->count++;
+	if (ns > times->worst)
+		times->worst = ns;
+}
+
+/* Of one that began and has just ended, after so many nanoseconds. */
+static inline void fault_took(struct fault_clock began, uint64_t ns)
+{
+	const uint64_t starved_ns = fault_starved_ns() - began.starved_ns;
+
+	fault_note(&faults, ns);
+	fault_note(&faults_with_cpu, ns > starved_ns ? ns - starved_ns : 0);
 }
 
 static inline void fault_say_ready(const void *memory, uint64_t bytes)

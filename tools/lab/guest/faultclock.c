@@ -13,12 +13,12 @@
 static void measure(volatile uint8_t *probe)
 {
 	for (unsigned i = 0; i < PER_LOOK; i++) {
-		uint64_t begin;
+		struct fault_clock began;
 
 		(void)madvise((void *)(uintptr_t)probe, FAULT_PAGE, MADV_DONTNEED);
-		begin = fault_now_ns();
+		began = fault_begin();
 		*probe = 1;
-		fault_took(fault_now_ns() - begin);
+		fault_took(began, fault_now_ns() - began.begin_ns);
 	}
 }
 
