@@ -8,7 +8,8 @@
  *
  *     reset     forgets what was measured, and says "reset"
  *     report    says FAULTS P50 P99.9 WORST P99.9 WORST, in nanoseconds; the last two without the time
- *               for which the thread could have run and had no CPU
+ *               for which the thread could have run and had no CPU: others were on it, or the hypervisor
+ *               under this machine did not run it
  */
 #ifndef PAGEFOLD_LAB_FAULT_TIMES_H
 #define PAGEFOLD_LAB_FAULT_TIMES_H
@@ -20,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,7 +37,8 @@ struct fault_times {
 };
 
 struct fault_clock {
-	uint64_t begin_ns, starved_ns;
+	uint64_t begin_ns, queued_ns, cpu_ns;
+	long blocked; /* how often */
 };
 
 static struct fault_times faults, faults_with_cpu;
@@ -72,17 +75,22 @@ static inline uint64_t fault_percentile_ns(const struct fault_times *times, doub
 	return times->worst;
 }
 
-static inline uint64_t fault_now_ns(void)
+static inline uint64_t fault_clock_ns(clockid_t clock)
 {
 	struct timespec now;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	(void)clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * FAULT_NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+static inline uint64_t fault_now_ns(void)
+{
+	return fault_clock_ns(CLOCK_MONOTONIC);
 }
 
 /* How long this thread has waited on a run queue: the second number of schedstat. 0 where the kernel does not
  * count it (CONFIG_SCHED_INFO). */
-static inline uint64_t fault_starved_ns(void)
+static inline uint64_t fault_queued_ns(void)
 {
 	static int schedstat = -1;
 	char text[64], *end;
@@ -98,11 +106,33 @@ static inline uint64_t fault_starved_ns(void)
 	return strtoull(end, NULL, 10);
 }
 
+static inline long fault_blocked(void)
+{
+	struct rusage usage;
+
+	(void)getrusage(RUSAGE_THREAD, &usage);
+	return usage.ru_nvcsw;
+}
+
 static inline struct fault_clock fault_begin(void)
 {
-	const uint64_t starved_ns = fault_starved_ns();
+	struct fault_clock began = { .queued_ns = fault_queued_ns(), .blocked = fault_blocked() };
 
-	return (struct fault_clock){ .begin_ns = fault_now_ns(), .starved_ns = starved_ns };
+	began.cpu_ns = fault_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	began.begin_ns = fault_now_ns();
+	return began;
+}
+
+/* What of it was no want of a CPU. Who never slept did nothing but compute, and the kernel takes what the
+ * hypervisor kept from it off that (CONFIG_PARAVIRT_TIME_ACCOUNTING); of who slept only the queue is known. */
+static inline uint64_t fault_with_cpu_ns(const struct fault_clock *began, uint64_t ns)
+{
+	const uint64_t cpu_ns = fault_clock_ns(CLOCK_THREAD_CPUTIME_ID) - began->cpu_ns;
+	const uint64_t queued_ns = fault_queued_ns() - began->queued_ns;
+
+	if (fault_blocked() == began->blocked)
+		return cpu_ns < ns ? cpu_ns : ns;
+	return ns > queued_ns ? ns - queued_ns : 0;
 }
 
 static inline void *memory_map(uint64_t bytes)
@@ -174,10 +204,8 @@ static inline void fault_note(struct fault_times *times, uint64_t ns)
 /* Of one that began and has just ended, after so many nanoseconds. */
 static inline void fault_took(struct fault_clock began, uint64_t ns)
 {
-	const uint64_t starved_ns = fault_starved_ns() - began.starved_ns;
-
 	fault_note(&faults, ns);
-	fault_note(&faults_with_cpu, ns > starved_ns ? ns - starved_ns : 0);
+	fault_note(&faults_with_cpu, fault_with_cpu_ns(&began, ns));
 }
 
 static inline void fault_say_ready(const void *memory, uint64_t bytes)
