@@ -54,6 +54,7 @@ def measure(bench):
         newcomer = lab.start(NAMES[3], memory_mib=bench.shape.memory_mib, disk=bench.shape.disk)
         meter.add(newcomer)
         ready = _watch(daemon, meter, newcomer, samples)
+        bursts = [line for line in daemon.log().splitlines() if "burst" in line]
     gained = samples[-1][1] - before
     at, _, cpu = next(sample for sample in samples if sample[1] - before >= SHARE * gained)
     say(f"  {gained / MIB:.1f} MiB more; 90 % of it {at - ready:.1f} s after READY, "
@@ -61,4 +62,4 @@ def measure(bench):
     return [Figure("newcomer_90_percent_after_ready", at - ready, "s", (AT_MOST, 10),
                    f"{gained / MIB:.0f} MiB in all"),
             Figure("newcomer_cpu", cpu - begin, "s", (AT_MOST, 1.0))], {
-                "gained_bytes": gained, "samples": samples}
+                "gained_bytes": gained, "samples": samples, "bursts": bursts}
