@@ -24,7 +24,7 @@ def _folded(status):
 def _release(daemon, vm):
     """MiB that came back to it, the seconds that took, and the milliseconds that the first touch of a huge page
     of free memory took before."""
-    # What the folds were copied from is half of a guest at the most.
+    # The huge pages that are built anew are less than half of it.
     warm = WarmMemory(vm.memory_mib * MIB // 2)
     warm.free()
     before = race.fresh_anon_bytes()
