@@ -30,12 +30,25 @@
  * pages off and sorts itself out in the next pass. */
 #define RECOUNT_ROUNDS 8
 
+static int draft_set_init(struct draft_set *set, size_t extents)
+{
+	set->in = calloc(extents, sizeof(*set->in));
+	set->counts = calloc(extents, sizeof(*set->counts));
+	return set->in && set->counts ? 0 : -ENOMEM;
+}
+
+static void draft_set_done(struct draft_set *set)
+{
+	free(set->in);
+	free(set->counts);
+}
+
 void draft_done(struct draft *draft)
 {
 	for (size_t i = 0; draft->vms && i < draft->vm_count; i++) {
 		free(draft->vms[i].prints);
-		free(draft->vms[i].counts);
-		free(draft->vms[i].stands);
+		draft_set_done(&draft->vms[i].worth);
+		draft_set_done(&draft->vms[i].ready);
 		free(draft->vms[i].before);
 	}
 	free(draft->vms);
@@ -77,6 +90,15 @@ int draft_gain(const struct extent *extent, struct twin_extent counts)
 	return (twins > 0 ? twins : 0) + counts.zeros;
 }
 
+bool draft_is_ready(enum policy_hugepages hugepages, const struct extent *extent, struct twin_extent counts,
+	uint64_t pass)
+{
+	return extent->visits >= 2 && payoff_may_fold(extent, pass) &&
+		draft_gain(extent, counts) - extent->changed >= (int)draft_price(hugepages, extent);
+}
+
+/* ---- what is worth it ---- */
+
 /* Fold or no fold, an extent that is marked stays a partner of others; but for one that is about to be released. */
 static bool extent_stands(
 	const struct plan_vm *vm, const struct extent *extent, struct twin_extent counts)
@@ -108,20 +130,23 @@ static bool whole_stands(const struct draft_vm *draft)
 		if (vm->hugepages == HUGEPAGES_KEEP && extent->huge && !extent->marked)
 			return false;
 		read++;
-		pass += extent_stands(vm, extent, draft->counts[e]);
+		pass += extent_stands(vm, extent, draft->worth.counts[e]);
 	}
 	return pass && (vm->hugepages == HUGEPAGES_FOLD || pass >= read / DRAFT_WHOLE_DIVISOR);
 }
 
-static size_t whole_drop(struct draft_vm *draft)
+static size_t worth_drop(struct draft_vm *draft)
 {
+	const bool all = draft->vm->whole && !whole_stands(draft);
+	struct draft_set *worth = &draft->worth;
 	size_t dropped = 0;
 
-	if (whole_stands(draft))
-		return 0;
 	for (size_t e = 0; e < draft->vm->map->count; e++) {
-		dropped += draft->stands[e];
-		draft->stands[e] = false;
+		if (!worth->in[e] || (draft->vm->whole && !all) ||
+			(!all && extent_stands(draft->vm, &draft->vm->map->extents[e], worth->counts[e])))
+			continue;
+		worth->in[e] = false;
+		dropped++;
 	}
 	return dropped;
 }
@@ -130,29 +155,27 @@ static int draft_vm_init(struct draft_vm *draft, const struct plan_vm *vm, struc
 {
 	const size_t count = vm->map->count;
 	const size_t room = count ? count : 1;
+	struct draft_set *worth = &draft->worth;
+	int error;
 
 	draft->vm = vm;
 	draft->prints = calloc(room, sizeof(*draft->prints));
-	draft->counts = calloc(room, sizeof(*draft->counts));
-	draft->stands = calloc(room, sizeof(*draft->stands));
-	if (!draft->prints || !draft->counts || !draft->stands)
-		return -ENOMEM;
+	error = draft->prints ? draft_set_init(worth, room) : -ENOMEM;
+	if (!error)
+		error = draft_set_init(&draft->ready, room);
+	if (error)
+		return error;
 	for (size_t i = 0; i < count; i++) {
 		const struct extent *extent = &vm->map->extents[i];
 
 		draft->prints[i] = extent->prints;
-		draft->counts[i] = (struct twin_extent){ extent->twins, extent->zeros };
-		draft->stands[i] = vm->whole ? vm->fold && extent->prints && !extent->out_of_reach
-					     : extent_stands(vm, extent, draft->counts[i]);
+		worth->counts[i] = (struct twin_extent){ extent->twins, extent->zeros };
+		worth->in[i] = vm->whole ? vm->fold && extent->prints && !extent->out_of_reach
+					 : extent_stands(vm, extent, worth->counts[i]);
 	}
 	if (vm->whole)
-		(void)whole_drop(draft);
-	*owner = (struct twin_owner){
-		.extents = draft->prints,
-		.counted = draft->stands,
-		.extent_count = count,
-		.ret_extents = draft->counts,
-	};
+		(void)worth_drop(draft);
+	*owner = (struct twin_owner){ .extents = draft->prints, .extent_count = count };
 	return 0;
 }
 
@@ -170,42 +193,102 @@ static int draft_init(struct draft *draft, const struct plan_vm *vms, size_t vm_
 	return error;
 }
 
-static size_t draft_drop(struct draft *draft)
+/* ---- what of it is ready ---- */
+
+bool draft_whole_is_ready(const struct draft_vm *draft, const struct draft_set *set, uint64_t pass)
 {
+	const struct plan_vm *vm = draft->vm;
+	size_t read = 0, ready = 0;
+
+	for (size_t e = 0; e < vm->map->count; e++) {
+		const struct extent *extent = &vm->map->extents[e];
+
+		read += (extent->prints || extent->put_off) && !extent->out_of_reach;
+		ready += set->in[e] && draft_is_ready(vm->hugepages, extent, set->counts[e], pass);
+	}
+	return ready && (vm->hugepages == HUGEPAGES_FOLD || ready >= read / DRAFT_WHOLE_DIVISOR);
+}
+
+/* By what it counts among that set: a marked one is, whatever it counts. */
+static bool extent_is_ready(
+	const struct draft_vm *draft, size_t e, const struct draft_set *set, bool whole_is_ready, uint64_t pass)
+{
+	const struct extent *extent = &draft->vm->map->extents[e];
+
+	if (extent->marked || whole_is_ready)
+		return true;
+	return !draft->vm->whole && draft_is_ready(draft->vm->hugepages, extent, set->counts[e], pass);
+}
+
+/* Those of one set that are ready by what they count there; how many are not. */
+static size_t ready_pick(struct draft_vm *draft, const struct draft_set *from, uint64_t pass)
+{
+	const bool whole_is_ready = draft->vm->whole && draft_whole_is_ready(draft, from, pass);
 	size_t dropped = 0;
 
-	for (size_t v = 0; v < draft->vm_count; v++) {
-		struct draft_vm *vm = &draft->vms[v];
+	for (size_t e = 0; e < draft->vm->map->count; e++) {
+		const bool is_ready = from->in[e] && extent_is_ready(draft, e, from, whole_is_ready, pass);
 
-		if (vm->vm->whole) {
-			dropped += whole_drop(vm);
-			continue;
-		}
-		for (size_t e = 0; e < vm->vm->map->count; e++) {
-			if (!vm->stands[e] ||
-				extent_stands(vm->vm, &vm->vm->map->extents[e], vm->counts[e]))
-				continue;
-			vm->stands[e] = false;
-			dropped++;
-		}
+		dropped += from->in[e] && !is_ready;
+		draft->ready.in[e] = is_ready;
 	}
 	return dropped;
 }
 
-static int draft_settle(struct draft *draft)
+/* ---- rounds ---- */
+
+/* What is in is counted, and dropped where that is too little; until nothing is. */
+enum draft_stage { STAGE_WORTH, STAGE_READY };
+
+static struct draft_set *stage_set(struct draft_vm *draft, enum draft_stage stage)
+{
+	return stage == STAGE_WORTH ? &draft->worth : &draft->ready;
+}
+
+static size_t draft_drop(struct draft *draft, enum draft_stage stage, uint64_t pass)
+{
+	size_t dropped = 0;
+
+	for (size_t v = 0; v < draft->vm_count; v++)
+		dropped += stage == STAGE_WORTH ? worth_drop(&draft->vms[v])
+						: ready_pick(&draft->vms[v], &draft->vms[v].ready, pass);
+	return dropped;
+}
+
+static int draft_settle(struct draft *draft, enum draft_stage stage, uint64_t pass)
 {
 	const struct twin_index_options recount = { .known_twins_only = true };
 
+	for (size_t v = 0; v < draft->vm_count; v++) {
+		const struct draft_set *set = stage_set(&draft->vms[v], stage);
+
+		draft->owners[v].counted = set->in;
+		draft->owners[v].ret_extents = set->counts;
+	}
 	for (int round = 0; round < RECOUNT_ROUNDS; round++) {
 		const int error = twin_index_count(
 			draft->owners, draft->vm_count, &recount, &draft->total);
 
 		if (error)
 			return error;
-		if (!draft_drop(draft))
+		if (!draft_drop(draft, stage, pass))
 			break;
 	}
 	return 0;
+}
+
+/* Mostly all that is worth it is ready, or nothing is: then there is nothing to count once more. */
+static int draft_muster(struct draft *draft, uint64_t pass)
+{
+	size_t missing = 0;
+
+	for (size_t v = 0; v < draft->vm_count; v++) {
+		struct draft_vm *vm = &draft->vms[v];
+
+		missing += ready_pick(vm, &vm->worth, pass);
+		memcpy(vm->ready.counts, vm->worth.counts, vm->vm->map->count * sizeof(*vm->ready.counts));
+	}
+	return missing ? draft_settle(draft, STAGE_READY, pass) : 0;
 }
 
 /* What one plan found without partners may have some in the next: another VM may be folded then. */
@@ -231,7 +314,7 @@ static void states_put_back(struct draft_vm *draft)
 	draft->before = NULL;
 }
 
-int draft_make(const struct plan_vm *vms, size_t vm_count, struct draft *ret)
+int draft_make(const struct plan_vm *vms, size_t vm_count, uint64_t pass, struct draft *ret)
 {
 	struct draft draft = { 0 };
 	int error = draft_init(&draft, vms, vm_count);
@@ -239,7 +322,9 @@ int draft_make(const struct plan_vm *vms, size_t vm_count, struct draft *ret)
 	for (size_t v = 0; !error && v < vm_count; v++)
 		error = states_keep(&draft.vms[v]);
 	if (!error)
-		error = draft_settle(&draft);
+		error = draft_settle(&draft, STAGE_WORTH, pass);
+	if (!error)
+		error = draft_muster(&draft, pass);
 	for (size_t v = 0; draft.vms && v < vm_count; v++)
 		states_put_back(&draft.vms[v]);
 	if (error) {
@@ -254,7 +339,7 @@ static bool draft_has_marks(const struct draft *draft)
 {
 	for (size_t v = 0; v < draft->vm_count; v++)
 		for (size_t e = 0; e < draft->vms[v].vm->map->count; e++)
-			if (draft->vms[v].stands[e] && draft->vms[v].vm->map->extents[e].marked)
+			if (draft->vms[v].ready.in[e] && draft->vms[v].vm->map->extents[e].marked)
 				return true;
 	return false;
 }

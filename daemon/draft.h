@@ -6,6 +6,10 @@
  * as counted among all, count twins among those alone, drop what fell below, and repeat until nothing falls.
  * Gains only fall by it, so the order of dropping makes no difference: what is left is the largest set in which
  * every extent is worth its price, and the same as dropping the worst one by one would leave.
+ *
+ * Not all of that is ready at the same time: some was read once only, some disappointed and is left alone. What is
+ * folded now must be worth its price among what is ready now, or marked already. Else one of two twins would be
+ * marked, find nobody and be left alone, and then the other, by turns, for nothing but ksmd's time.
  */
 #ifndef PAGEFOLD_DAEMON_DRAFT_H
 #define PAGEFOLD_DAEMON_DRAFT_H
@@ -21,12 +25,18 @@ struct page_states {
 	uint8_t state[EXTENT_PAGES / 4];
 };
 
-/* The working copy of one VM: which of its extents still stand, and what they count among those. */
+/* Some of the extents of a VM, and what they count among all that are in. */
+struct draft_set {
+	bool *in;
+	struct twin_extent *counts;
+};
+
+/* The working copy of one VM. */
 struct draft_vm {
 	const struct plan_vm *vm;
 	struct extent_prints **prints;
-	struct twin_extent *counts;
-	bool *stands;
+	struct draft_set worth; /* what is worth its price */
+	struct draft_set ready; /* of that, what is marked, or can be now and still is worth it */
 	struct page_states *before; /* of the pages of each extent, as the census left them */
 };
 
@@ -34,7 +44,7 @@ struct draft {
 	struct draft_vm *vms;
 	struct twin_owner *owners;
 	size_t vm_count;
-	struct twin_sums total; /* of what stands */
+	struct twin_sums total; /* of what is ready */
 };
 
 /* How many pages must fold there for it to pay; not for a huge page that is to be kept. */
@@ -47,12 +57,19 @@ unsigned draft_least(enum policy_hugepages hugepages, const struct extent *exten
 /* What is still to be had there: pages that are KSM pages already are read as twins, too. */
 int draft_gain(const struct extent *extent, struct twin_extent counts);
 
-/* 0 or -ENOMEM. vms is borrowed until draft_done(), which takes a blank one, too. The recounts go by the twin
- * states of the pages and change them; they are put back. */
-int draft_make(const struct plan_vm *vms, size_t vm_count, struct draft *ret);
+/* It was read twice, was worth it both times, and is not left alone for having disappointed. */
+bool draft_is_ready(enum policy_hugepages hugepages, const struct extent *extent, struct twin_extent counts,
+	uint64_t pass);
+
+/* Memory that is marked as a whole: enough of what is in the set is ready to mark all of it. */
+bool draft_whole_is_ready(const struct draft_vm *draft, const struct draft_set *set, uint64_t pass);
+
+/* pass: the number of this one. 0 or -ENOMEM. vms is borrowed until draft_done(), which takes a blank one, too. The
+ * recounts go by the twin states of the pages and change them; they are put back. */
+int draft_make(const struct plan_vm *vms, size_t vm_count, uint64_t pass, struct draft *ret);
 void draft_done(struct draft *draft);
 
-/* What comes back where so many pages fold. Exact where all that stands is folded at once. A new twin of what is
+/* What comes back where so many pages fold. Exact where all that is ready is folded at once. A new twin of what is
  * folded already comes back whole: beside older folds this is at most what folds, and nobody knows how much
  * less. */
 uint64_t draft_saved_pages(const struct draft *draft, uint64_t fold_pages);

@@ -39,13 +39,17 @@ static int plan_add(struct plan *plan, size_t *room, const struct plan_entry *en
 	return 0;
 }
 
-/* Whether there is anything to do in a standing extent; fills action and reason. */
-static bool extent_decide(const struct draft_vm *draft, const struct extent *extent,
-	struct twin_extent counts, uint64_t pass, struct plan_entry *entry)
+/* Whether there is anything to do in an extent that is worth it; fills gain, action and reason. */
+static bool extent_decide(const struct draft_vm *draft, size_t e, uint64_t pass, struct plan_entry *entry)
 {
-	const int gain = draft_gain(extent, counts);
-	const int price = (int)draft_price(draft->vm->hugepages, extent);
+	const struct extent *extent = &draft->vm->map->extents[e];
+	const enum policy_hugepages hugepages = draft->vm->hugepages;
+	const int price = (int)draft_price(hugepages, extent);
+	const int gain = draft_gain(extent, draft->worth.counts[e]);
+	const int now = draft_gain(extent, draft->ready.counts[e]);
 
+	if (!draft->worth.in[e])
+		return false;
 	entry->gain = (uint16_t)(gain > 0 ? gain : 0);
 	if (gain < price || !payoff_may_fold(extent, pass))
 		return false;
@@ -55,8 +59,12 @@ static bool extent_decide(const struct draft_vm *draft, const struct extent *ext
 	} else if (gain - extent->changed < price) {
 		entry->action = PLAN_REVISIT;
 		entry->reason = "promising, but it changed since the visit before";
+	} else if (!draft->ready.in[e] || now < price) {
+		entry->action = PLAN_WAIT;
+		entry->reason = "what it has in common is with memory that is not to be marked yet";
 	} else {
 		entry->action = PLAN_FOLD;
+		entry->gain = (uint16_t)now;
 		entry->reason = extent->marked ? "marked, with new twins"
 			: extent->huge ? "its twins and zero pages are worth the huge page"
 				       : "has twins, and no huge page to lose";
@@ -75,8 +83,8 @@ static void entry_init(struct plan_entry *entry, const struct draft *draft, size
 		.pid = vm->vm->pid,
 		.start = extent->start,
 		.length = (uint32_t)(extent->end - extent->start),
-		.twins = vm->stands[e] ? vm->counts[e].twins : extent->twins,
-		.zeros = vm->stands[e] ? vm->counts[e].zeros : extent->zeros,
+		.twins = vm->worth.in[e] ? vm->worth.counts[e].twins : extent->twins,
+		.zeros = vm->worth.in[e] ? vm->worth.counts[e].zeros : extent->zeros,
 		.huge = extent->huge && !extent->marked,
 	};
 }
@@ -87,31 +95,23 @@ static int plan_add_whole(struct plan *plan, size_t *room, const struct draft *d
 {
 	const struct draft_vm *vm = &draft->vms[v];
 	struct plan_entry entry;
-	size_t ready = 0, read = 0;
-	bool fold, unmarked = false;
+	bool fold, any = false, unmarked = false;
 	int error = 0;
 
 	for (size_t e = 0; e < vm->vm->map->count; e++) {
-		const struct extent *extent = &vm->vm->map->extents[e];
-
-		read += (extent->prints || extent->put_off) && !extent->out_of_reach;
 		entry_init(&entry, draft, v, e);
-		if (!vm->stands[e] ||
-			!extent_decide(vm, extent, vm->counts[e], pass, &entry) ||
-			entry.action != PLAN_FOLD)
+		if (!extent_decide(vm, e, pass, &entry) || entry.action != PLAN_FOLD)
 			continue;
-		ready++;
-		unmarked = unmarked || !extent->marked;
+		any = true;
+		unmarked = unmarked || !vm->vm->map->extents[e].marked;
 	}
-	fold = ready && (!unmarked || vm->vm->hugepages == HUGEPAGES_FOLD ||
-				ready >= read / DRAFT_WHOLE_DIVISOR);
+	fold = any && (!unmarked || draft_whole_is_ready(vm, &vm->ready, pass));
 	for (size_t e = 0; !error && e < vm->vm->map->count; e++) {
 		const struct extent *extent = &vm->vm->map->extents[e];
 		bool decided;
 
 		entry_init(&entry, draft, v, e);
-		decided = vm->stands[e] &&
-			extent_decide(vm, extent, vm->counts[e], pass, &entry);
+		decided = extent_decide(vm, e, pass, &entry);
 		if (fold && unmarked && !extent->marked && !extent->out_of_reach &&
 			!(decided && entry.action == PLAN_FOLD)) {
 			entry.action = PLAN_FOLD;
@@ -139,10 +139,10 @@ static bool extent_asks_for_vmas(const struct draft *draft, size_t v, size_t e, 
 	const struct extent *extent = &vm->vm->map->extents[e];
 	struct plan_entry entry;
 
-	if (!vm->stands[e] || extent->marked)
+	if (extent->marked)
 		return false;
 	entry_init(&entry, draft, v, e);
-	if (!extent_decide(vm, extent, vm->counts[e], pass, &entry) || entry.action != PLAN_FOLD)
+	if (!extent_decide(vm, e, pass, &entry) || entry.action != PLAN_FOLD)
 		return false;
 	*ret_gain = entry.gain;
 	return true;
@@ -178,8 +178,7 @@ static bool admission_grants(struct admission *admission, unsigned gain)
 static bool extent_plan(const struct draft_vm *draft, size_t e, uint64_t pass, struct plan_entry *entry)
 {
 	const struct extent *extent = &draft->vm->map->extents[e];
-	const bool decided =
-		draft->stands[e] && extent_decide(draft, extent, draft->counts[e], pass, entry);
+	const bool decided = extent_decide(draft, e, pass, entry);
 
 	if (!draft->vm->fold || !payoff_has_lapsed(extent) || (decided && entry->action == PLAN_FOLD))
 		return decided;
@@ -254,7 +253,7 @@ int plan_make(const struct plan_vm *vms, size_t vm_count, uint64_t pass, struct 
 	int error = plan.vm_names && plan.vm_yield ? 0 : -ENOMEM;
 
 	if (!error)
-		error = draft_make(vms, vm_count, &draft);
+		error = draft_make(vms, vm_count, pass, &draft);
 	for (size_t v = 0; !error && v < vm_count; v++) {
 		plan.vm_yield[v] = draft_vm_yield(&draft, v);
 		error = plan_add_name(&plan, vms[v].name);

@@ -91,6 +91,16 @@ static inline void two_vms_sharing(struct vms *vms, unsigned pages)
 	}
 }
 
+/* Two that fold, and a third that is to be read a second time. */
+static inline struct plan make_with_a_revisit(struct vms *vms)
+{
+	two_vms_sharing(vms, 100);
+	(void)add_vm(vms, 1);
+	made_pages(extent_of(vms, 2, 0), 0, 100, SHARED);
+	extent_of(vms, 2, 0)->visits = 1;
+	return make(vms);
+}
+
 #define PLAN_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 #endif

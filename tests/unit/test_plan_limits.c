@@ -15,12 +15,12 @@ static void test_plan_reads_a_second_time_before_it_folds(void **state)
 	struct plan plan;
 
 	two_vms_sharing(vms, 100);
-	extent_of(vms, 0, 0)->visits = 1;
+	extent_of(vms, 0, 0)->visits = extent_of(vms, 1, 0)->visits = 1;
 	plan = make(vms);
 	assert_int_equal(plan.count, 2);
 	assert_int_equal(plan.entries[0].action, PLAN_REVISIT);
-	assert_int_equal(plan.entries[1].action, PLAN_FOLD);
-	assert_int_equal(plan.fold_pages, 100);
+	assert_int_equal(plan.entries[1].action, PLAN_REVISIT);
+	assert_int_equal(plan.fold_pages, 0);
 	plan_done(&plan);
 }
 
@@ -29,13 +29,93 @@ static void test_plan_does_not_fold_what_keeps_changing(void **state)
 	struct vms *vms = *state;
 	struct plan plan;
 
-	two_vms_sharing(vms, 100);
+	for (size_t i = 0; i < 3; i++) {
+		(void)add_vm(vms, 1);
+		made_pages(extent_of(vms, i, 0), 0, 100, SHARED);
+	}
 	extent_of(vms, 0, 0)->changed = 36; /* 64 are left */
 	extent_of(vms, 1, 0)->changed = 37;
 	plan = make(vms);
-	assert_int_equal(plan.count, 2);
+	assert_int_equal(plan.count, 3);
 	assert_int_equal(plan.entries[0].action, PLAN_FOLD);
 	assert_int_equal(plan.entries[1].action, PLAN_REVISIT);
+	assert_int_equal(plan.entries[2].action, PLAN_FOLD);
+	plan_done(&plan);
+}
+
+/* ---- not without the other ---- */
+
+/* By turns each of the two would be marked alone, and then left alone because nothing came of it. */
+static void test_plan_marks_neither_of_two_before_both_are_ready(void **state)
+{
+	struct vms *vms = *state;
+	struct plan plan;
+
+	two_vms_sharing(vms, 100);
+	payoff_disappointed(extent_of(vms, 0, 0), 1000);
+	plan = make_in_pass(vms, 1001);
+	assert_int_equal(plan.count, 1);
+	assert_int_equal(plan.entries[0].vm, 1);
+	assert_int_equal(plan.entries[0].action, PLAN_WAIT);
+	assert_int_equal(plan.entries[0].gain, 100);
+	assert_int_equal(plan.fold_pages, 0);
+	plan_done(&plan);
+	plan = make_in_pass(vms, 1002);
+	assert_int_equal(plan.count, 2);
+	assert_int_equal(plan.fold_pages, 200);
+	plan_done(&plan);
+}
+
+static void test_plan_folds_those_that_are_ready_with_each_other(void **state)
+{
+	struct vms *vms = *state;
+	struct plan plan;
+
+	for (size_t i = 0; i < 3; i++) {
+		(void)add_vm(vms, 1);
+		made_pages(extent_of(vms, i, 0), 0, 100, SHARED);
+	}
+	/* That only these two have, of which one was read once. */
+	made_pages(extent_of(vms, 1, 0), 200, 50, SHARED + 500);
+	made_pages(extent_of(vms, 2, 0), 300, 50, SHARED + 500);
+	extent_of(vms, 2, 0)->visits = 1;
+	plan = make(vms);
+	assert_int_equal(plan.count, 3);
+	assert_int_equal(plan.entries[1].action, PLAN_FOLD);
+	assert_int_equal(plan.entries[1].twins, 150);
+	assert_int_equal(plan.entries[1].gain, 100);
+	assert_int_equal(plan.entries[2].action, PLAN_REVISIT);
+	assert_int_equal(plan.fold_pages, 200);
+	assert_int_equal(plan.saved_pages, 100);
+	plan_done(&plan);
+}
+
+static void test_plan_folds_zero_pages_whoever_else_is_ready(void **state)
+{
+	struct vms *vms = *state;
+	struct plan plan;
+
+	two_vms_sharing(vms, 100);
+	made_pages(extent_of(vms, 1, 0), 300, 80, 0);
+	extent_of(vms, 0, 0)->visits = 1;
+	plan = make(vms);
+	assert_int_equal(plan.entries[1].action, PLAN_FOLD);
+	assert_int_equal(plan.entries[1].gain, 80);
+	plan_done(&plan);
+}
+
+static void test_plan_folds_with_what_is_marked_already(void **state)
+{
+	struct vms *vms = *state;
+	struct plan plan;
+
+	two_vms_sharing(vms, 100);
+	extent_of(vms, 0, 0)->marked = true;
+	payoff_disappointed(extent_of(vms, 0, 0), 1);
+	plan = make(vms);
+	assert_int_equal(plan.count, 1);
+	assert_int_equal(plan.entries[0].vm, 1);
+	assert_int_equal(plan.entries[0].action, PLAN_FOLD);
 	plan_done(&plan);
 }
 
@@ -158,6 +238,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		PLAN_TEST(test_plan_reads_a_second_time_before_it_folds),
 		PLAN_TEST(test_plan_does_not_fold_what_keeps_changing),
+		PLAN_TEST(test_plan_marks_neither_of_two_before_both_are_ready),
+		PLAN_TEST(test_plan_folds_those_that_are_ready_with_each_other),
+		PLAN_TEST(test_plan_folds_zero_pages_whoever_else_is_ready),
+		PLAN_TEST(test_plan_folds_with_what_is_marked_already),
 		PLAN_TEST(test_plan_leaves_disappointments_out_for_ever_more_passes),
 		PLAN_TEST(test_plan_pages_that_are_folded_already_are_no_gain),
 		PLAN_TEST(test_plan_keeps_within_the_room_for_mappings),

@@ -29,12 +29,8 @@ static void test_plan_copy_is_one_of_its_own(void **state)
 
 static void test_plan_folds_that_were_carried_out_are_dropped(void **state)
 {
-	struct vms *vms = *state;
-	struct plan plan;
+	struct plan plan = make_with_a_revisit(*state);
 
-	two_vms_sharing(vms, 100);
-	extent_of(vms, 0, 0)->visits = 1;
-	plan = make(vms);
 	plan_drop_folds(&plan);
 	assert_int_equal(plan.count, 1);
 	assert_int_equal(plan.entries[0].action, PLAN_REVISIT);
@@ -47,22 +43,18 @@ static void test_plan_folds_that_were_carried_out_are_dropped(void **state)
 static void test_plan_that_is_held_back_says_what_it_would_fold(void **state)
 {
 	static const char reason[] = "waits for a test";
-	struct vms *vms = *state;
-	struct plan plan;
+	struct plan plan = make_with_a_revisit(*state);
 
-	two_vms_sharing(vms, 100);
-	extent_of(vms, 0, 0)->visits = 1;
-	plan = make(vms);
 	plan_hold_folds(&plan, reason);
-	assert_int_equal(plan.count, 2);
-	assert_int_equal(plan.entries[0].action, PLAN_REVISIT);
+	assert_int_equal(plan.count, 3);
+	assert_int_equal(plan.entries[2].action, PLAN_REVISIT);
 	assert_int_equal(plan.entries[1].action, PLAN_WAIT);
 	assert_ptr_equal(plan.entries[1].reason, reason);
 	assert_int_equal(plan.entries[1].gain, 100);
 	assert_int_equal(plan.fold_pages, 0);
 	assert_int_equal(plan.saved_pages, 0);
 	plan_drop_folds(&plan);
-	assert_int_equal(plan.count, 2);
+	assert_int_equal(plan.count, 3);
 	plan_done(&plan);
 }
 
