@@ -54,8 +54,15 @@ void extent_forget_visits(struct extent *extent)
 	extent->prints = extent_prints_free(extent->prints);
 	extent->due_ns = 0;
 	extent->pages_read = extent->zeros = extent->twins = extent->changed = 0;
-	extent->visits = extent->quiet = extent->restless = 0;
-	extent->glimpsed = extent->put_off = extent->settling = extent->judged = false;
+	extent->quiet = extent->restless = 0;
+	extent->glimpsed = extent->put_off = false;
+	extent_doubt(extent);
+}
+
+void extent_doubt(struct extent *extent)
+{
+	extent->visits = 0;
+	extent->settling = extent->judged = false;
 }
 
 void extent_unmark(struct extent *extent)

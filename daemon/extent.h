@@ -44,7 +44,7 @@ struct extent {
 	bool glimpsed;        /* before it was ever read */
 	bool put_off;         /* and that promised little: read once nothing else is waited for */
 	bool settling;        /* the visit that tells whether it stays as it is is appointed */
-	bool judged;          /* that was the last one */
+	bool judged;          /* that was the last one, and not the first of all */
 	bool fresh;           /* marked since the last trim: what of it folded is not known yet */
 	bool exposed;         /* an audit found it to share a frame with a stranger */
 	bool dismissed;       /* the plan has it released, and others of its VM not */
@@ -85,6 +85,8 @@ static inline uint16_t extent_folds(const struct extent *extent)
 
 /* As if nobody had ever read it. What was noted of it because it is marked stays. */
 void extent_forget_visits(struct extent *extent);
+/* It is to be read twice before it may be marked (again). */
+void extent_doubt(struct extent *extent);
 
 /* It is not marked (any more): what was noted of it for as long as it is goes. */
 void extent_unmark(struct extent *extent);

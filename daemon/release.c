@@ -108,7 +108,7 @@ static void extent_released(const struct core *core, struct extent *extent)
 		extent->due_ns = 0;
 	payoff_released(extent, core->pass_number);
 	extent_unmark(extent);
-	extent->visits = 0; /* to be read twice again before it may be marked again */
+	extent_doubt(extent);
 }
 
 /* A failed UNMERGEABLE (no memory) leaves the extent marked and recorded, and the others are tried. */
@@ -168,7 +168,7 @@ static int release_whole(
 	whole_warn(target, need_bytes);
 	error = whole_unmark(core, target);
 	for (size_t i = 0; !error && i < target->guest.map.count; i++)
-		target->guest.map.extents[i].visits = 0; /* read twice before it is marked again */
+		extent_doubt(&target->guest.map.extents[i]);
 	if (!error && need_bytes >= WHOLE_WARN_BYTES)
 		text_set(ret_reason,
 			"%llu MiB were copied back by QEMU itself, which stood still meanwhile (hook "

@@ -101,7 +101,7 @@ void target_check_marks(struct target *target)
 					       extent->end, extent->advice))
 			continue;
 		extent_unmark(extent);
-		extent->visits = 0; /* to be read twice before it may be marked again */
+		extent_doubt(extent);
 		extent->due_ns = 0;
 	}
 }

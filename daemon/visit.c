@@ -186,7 +186,7 @@ static int visits_take(struct core *core, const struct visit *visits, size_t cou
 			continue;
 		visit_book(&core->recount, visit, now);
 		core->settled = core->settled || extent->settling;
-		extent->judged = extent->settling;
+		extent->judged = extent->settling && extent->visits > 1;
 		extent->settling = false;
 		extent->due_ns = now + schedule_rest_ns(&schedule, extent, visit->target->young);
 	}
@@ -292,10 +292,13 @@ void visit_schedule(struct core *core, const struct plan *plan)
 		extent = &target->guest.map.extents[entry->extent];
 		/* What changed in a long rest says nothing of how it is now: a second visit follows
 		 * soon. One that changes even then rests. Appointed once: passes that follow each
-		 * other faster than it settles would put it off for ever. */
+		 * other faster than it settles would put it off for ever. What was released is read as if it were
+		 * new, but not before somebody wants it folded again. */
 		if (extent->settling || extent->judged)
 			continue;
-		extent->due_ns = now + schedule_settle_ns(&schedule, target->young);
+		extent->due_ns = now;
+		if (extent->visits)
+			extent->due_ns += schedule_settle_ns(&schedule, target->young);
 		extent->settling = true;
 	}
 }
