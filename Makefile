@@ -29,7 +29,7 @@ CLI_LIBS     := $(CURSES_LIBS) -lcurl-gnutls -ljansson -linih $(HASHING_LIBS) $(
 ALLOCATOR    := $(if $(SANITIZE),,-ljemalloc)
 
 # What the CLI shares with the daemon: stateless modules only.
-CLI_DAEMON_MODULES := config listen_address policy ini policy_file estimate guest footprint extent extent_view scan json_text
+CLI_DAEMON_MODULES := config listen_address policy ini policy_file estimate guest footprint extent extent_view read_size scan json_text
 
 sources = $(sort $(wildcard $(1)))
 objects = $(patsubst %.c,$(BUILD)/%.o,$(1))

@@ -11,15 +11,11 @@
 #include "hypervisor-glue/guest_reader.h"
 #include "hypervisor-glue/numa.h"
 
-/* 256 KiB: what is hashed is then still in the second-level cache. Against the whole 2 MiB it saves
- * an eighth of the time; below 128 KiB the calls themselves begin to show. */
-#define PIECE_PAGES 64
-
 int scanner_init(struct scanner *scanner)
 {
 	*scanner = (struct scanner){ 0 };
-	scanner->buffer = aligned_alloc(PAGE_BYTES, PIECE_PAGES * PAGE_BYTES);
-	scanner->present = malloc(PIECE_PAGES);
+	scanner->buffer = aligned_alloc(PAGE_BYTES, READ_SIZE_MOST_PAGES * PAGE_BYTES);
+	scanner->present = malloc(READ_SIZE_MOST_PAGES);
 	scanner->runs = calloc(EXTENT_PAGES, sizeof(*scanner->runs));
 	if (!scanner->buffer || !scanner->present || !scanner->runs) {
 		scanner_done(scanner);
@@ -64,15 +60,16 @@ static uint64_t page_address(const struct scan *scan, unsigned page)
 	return scan->extent->start / EXTENT_BYTES * EXTENT_BYTES + page * PAGE_BYTES;
 }
 
-/* Up to a buffer of pages of the set, from `page` on: as runs, and one after the other in pages[].
+/* Up to as many pages of the set as are read at a time, from `page` on: as runs, and one after the other in pages[].
  * Returns the page to go on with. */
 static unsigned piece_cut(const struct scan *scan, const struct page_set *set, unsigned page,
-	uint16_t pages[PIECE_PAGES], size_t *ret_pages, size_t *ret_runs)
+	uint16_t pages[READ_SIZE_MOST_PAGES], size_t *ret_pages, size_t *ret_runs)
 {
+	const unsigned most = read_size_pages(&scan->scanner->read_size);
 	struct page_run *runs = scan->scanner->runs;
 	size_t count = 0, run_count = 0;
 
-	for (page = page_set_next(set, page); page < EXTENT_PAGES && count < PIECE_PAGES;
+	for (page = page_set_next(set, page); page < EXTENT_PAGES && count < most;
 		page = page_set_next(set, page + 1)) {
 		const uint64_t address = page_address(scan, page);
 
@@ -115,7 +112,7 @@ static int pages_read(const struct scan *scan, const struct page_set *set, bool 
 	unsigned next = 0;
 
 	for (;;) {
-		uint16_t pages[PIECE_PAGES];
+		uint16_t pages[READ_SIZE_MOST_PAGES];
 		size_t count, run_count;
 		int error;
 
@@ -136,6 +133,22 @@ static int pages_read(const struct scan *scan, const struct page_set *set, bool 
 					scan->apart[pages[i]]))
 				return 0;
 	}
+}
+
+/* All of an extent, its own: that is what ways to read are compared by. */
+static int whole_read(const struct scan *scan, const struct page_set *set, struct extent_prints *prints)
+{
+	struct read_size *size = &scan->scanner->read_size;
+	uint64_t begin_ns;
+	int r;
+
+	if (!read_size_is_on_trial(size) || page_set_count(set) < EXTENT_PAGES)
+		return pages_read(scan, set, false, page_take, prints);
+	begin_ns = clock_thread_cpu_ns();
+	r = pages_read(scan, set, false, page_take, prints);
+	if (r > 0)
+		read_size_note(size, clock_thread_cpu_ns() - begin_ns);
+	return r;
 }
 
 static int fork_shared_drop(const struct scan *scan, struct extent_prints *prints)
@@ -210,7 +223,7 @@ static int extent_renew(
 		for (unsigned page = page_set_next(&kept, 0); page < EXTENT_PAGES;
 			page = page_set_next(&kept, page + 1))
 			extent_prints_copy(prints, scan->extent->prints, page);
-		r = pages_read(scan, own, false, page_take, prints);
+		r = whole_read(scan, own, prints);
 		if (r >= 0)
 			r = pages_read(scan, shared, true, page_take, prints);
 		if (r >= 0 && scan->source->skip_fork_shared &&

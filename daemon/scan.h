@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "daemon/extent_view.h"
+#include "daemon/read_size.h"
 #include "hypervisor-glue/pagemap.h"
 #include "hypervisor-glue/process.h"
 
@@ -26,8 +27,9 @@
 /* What one scanning thread works with. Several threads read at a time, each with a scanner of its
  * own. */
 struct scanner {
-	uint8_t *buffer;       /* a piece of an extent */
+	uint8_t *buffer;       /* what was read at a time */
 	uint8_t *present;      /* one byte a page of it */
+	struct read_size read_size;
 	struct page_run *runs; /* EXTENT_PAGES of them */
 	uint64_t random; /* of the samples; begins where the kernel says, for no guest to foresee */
 	uint64_t pages_read; /* ever */
