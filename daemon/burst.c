@@ -10,14 +10,15 @@
 #include "daemon/burst_knobs.h"
 #include "daemon/foreign.h"
 #include "daemon/log.h"
+#include "daemon/scan_end.h"
 #include "daemon/split.h"
 #include "hypervisor-glue/ksm.h"
 
 /*
  * ksmd needs two visits to fold a new twin: the first takes its checksum, the second finds it unchanged
  * and looks for the twin (cmp_and_merge_page() in mm/ksm.c). So nothing is over before the second full scan
- * is; nor, where it brought less than half of what was expected, before the third: ksmd goes on where it
- * was stopped, so that the first scan may have been the tail of one.
+ * is; nor, where it brought less than half of what was expected, before the third: unless ksmd begins at the
+ * beginning (scan_end.h), the first scan may have been the tail of one.
  */
 #define SCANS_LEAST      2
 #define SCANS_LEAST_POOR 3
@@ -28,6 +29,9 @@
 /* A scan that brought less than this share of what was expected was the last one, and so was one that left
  * less than that to come. */
 #define SCAN_WORTH_DIVISOR 100
+/* The same where the next scan would take so long for each page that is left: ten times as long as a page takes that
+ * folds with many others. What is left comes with the next burst. */
+#define SCAN_NS_PER_PAGE_MOST (130 * NS_PER_US)
 
 /* Progress is read from the page tables, which takes milliseconds per GiB of RAM that is in small pages: at the
  * end of a scan, and whenever ksmd has worked so many times as long as the last look took. */
@@ -75,9 +79,14 @@ struct burst {
 	int64_t expected_pages;
 	int64_t limit_pages; /* or BURST_NO_LIMIT */
 	int64_t pss_before, pss_at_scan; /* pages */
-	uint64_t scans_before, scans_seen;
+	int64_t pss_held;       /* as it is while ksmd is held at the end of a scan; 0: not measured there */
+	uint64_t scans_before;
+	bool begins_whole; /* the first scan is not the rest of one */
+	struct scan_end end;
 	uint64_t started_ns, deadline_ns, watch_due_ns, cpu_before_ns;
 	uint64_t scan_ended_ns; /* the last one; or when ksmd was started */
+	uint64_t scan_cpu_ns;   /* of ksmd until then */
+	uint64_t least_scan_ns; /* of ksmd, of the scan that took least: it has to visit all that is marked */
 	uint64_t measure_cost_ns, measured_cpu_ns; /* of us; of ksmd until then */
 	uint64_t paced_ns, paced_cpu_ns; /* when ksmd's sleep was last adjusted */
 };
@@ -104,20 +113,17 @@ static void burst_pace(struct burst *burst, uint64_t now_ns)
 	const double share = (double)(cpu_ns - burst->paced_cpu_ns) /
 		(double)(now_ns - burst->paced_ns);
 	const double budget = core->config.cpu_percent / 100.0;
-	struct ksm_knobs knobs;
 	double sleep_ms;
 
 	if (budget >= 1 || is_limited(burst) || now_ns - burst->paced_ns < WATCH_NS / 2)
 		return;
 	burst->paced_ns = now_ns;
 	burst->paced_cpu_ns = cpu_ns;
-	if (share <= 0 || share >= 1 || ksm_knobs_read(&core->root, &knobs) < 0)
+	if (share <= 0 || share >= 1)
 		return;
 	/* share = work / (work + sleep) gives the work of a wake, and that the sleep it needs. */
-	sleep_ms = (double)knobs.sleep_millisecs * share / (1 - share) * (1 - budget) / budget;
-	knobs.sleep_millisecs = sleep_ms < 1 ? 1 : sleep_ms > SLEEP_MOST_MS ? SLEEP_MOST_MS
-									 : (int64_t)sleep_ms;
-	(void)ksm_knobs_write(&core->root, &knobs); /* the next round tries again */
+	sleep_ms = (double)burst->end.sleep_ms * share / (1 - share) * (1 - budget) / budget;
+	scan_end_pace(&burst->end, sleep_ms < 1 ? 1 : sleep_ms > SLEEP_MOST_MS ? SLEEP_MOST_MS : (int64_t)sleep_ms);
 }
 
 /* ---- progress ---- */
@@ -197,35 +203,43 @@ static bool anybody_watched(const struct core *core)
 /* At the end of each of ksmd's full scans. True: it was the last one worth waiting for. */
 static bool scan_judge(struct burst *burst, int64_t pss_now)
 {
-	const uint64_t scans = burst->scans_seen - burst->scans_before;
+	const uint64_t scans = burst->end.scans - burst->scans_before;
 	const int64_t brought = burst->pss_at_scan - pss_now;
 	const int64_t all_brought = burst->pss_before - pss_now;
-	const int64_t worth = burst->expected_pages / SCAN_WORTH_DIVISOR + 1;
+	const int64_t share = burst->expected_pages / SCAN_WORTH_DIVISOR + 1;
+	const int64_t price = (int64_t)(burst->least_scan_ns / SCAN_NS_PER_PAGE_MOST);
+	const int64_t worth = price > share ? price : share;
 
 	burst->pss_at_scan = pss_now;
-	if (scans < (all_brought < burst->expected_pages / 2 ? SCANS_LEAST_POOR : SCANS_LEAST))
+	if (scans < (all_brought < burst->expected_pages / 2 && !burst->begins_whole ? SCANS_LEAST_POOR
+										    : SCANS_LEAST))
 		return false;
 	return scans >= SCANS_MOST || brought < worth ||
 		burst->expected_pages - all_brought < worth;
 }
 
-/* True: the burst is over, and why. */
-static bool burst_judge(struct burst *burst, enum burst_end *ret_end)
+static void scan_count(struct burst *burst, uint64_t now)
 {
-	const uint64_t now = clock_monotonic_ns();
-	uint64_t scans = burst->scans_seen;
-	bool scan_ended, over;
+	const uint64_t cpu_ns = ksmd_cpu_ns(burst->core), took_ns = cpu_ns - burst->scan_cpu_ns;
+
+	if (!burst->least_scan_ns || took_ns < burst->least_scan_ns)
+		burst->least_scan_ns = took_ns;
+	burst->scan_cpu_ns = cpu_ns;
+	burst->scan_ended_ns = now;
+	burst_cost_scan(burst->cost, cpu_ns);
+}
+
+/* True: the burst is over, and why. */
+static bool burst_judge(struct burst *burst, bool scan_ended, uint64_t now, enum burst_end *ret_end)
+{
 	int64_t pss_now;
+	bool over;
 
 	*ret_end = BURST_TIMEOUT;
-	if (ksm_full_scans_read(&burst->core->root, &scans) < 0 || now >= burst->deadline_ns)
+	if (now >= burst->deadline_ns)
 		return true;
-	scan_ended = scans != burst->scans_seen;
-	burst->scans_seen = scans;
-	if (scan_ended) {
-		burst->scan_ended_ns = now;
-		burst_cost_scan(burst->cost, ksmd_cpu_ns(burst->core));
-	}
+	if (scan_ended)
+		scan_count(burst, now);
 	if (!scan_ended && now < burst->watch_due_ns)
 		return false;
 	burst->watch_due_ns = now + (is_limited(burst) ? LIMITED_WATCH_NS : WATCH_NS);
@@ -243,6 +257,7 @@ static bool burst_judge(struct burst *burst, enum burst_end *ret_end)
 	if (!scan_ended && !measure_is_due(burst))
 		return false;
 	pss_now = burst_measure(burst);
+	burst->pss_held = burst->end.held ? pss_now : 0;
 	*ret_end = BURST_LIMITED;
 	if (burst->pss_before - pss_now >= burst->limit_pages)
 		return true;
@@ -251,20 +266,36 @@ static bool burst_judge(struct burst *burst, enum burst_end *ret_end)
 	return (scan_ended && scan_judge(burst, pss_now)) || over;
 }
 
+/* Until when the end of a scan may come without being noticed: before ksmd goes on, where it sleeps at all. */
+static uint64_t poll_ns(const struct burst *burst, uint64_t now)
+{
+	const uint64_t patience_ns = (now - burst->scan_ended_ns) / POLL_DIVISOR + POLL_NS;
+	const uint64_t slept_ns = (uint64_t)burst->end.sleep_ms * NS_PER_MS / 2;
+
+	if (burst->end.near)
+		return SCAN_END_POLL_NS;
+	return slept_ns >= POLL_NS && slept_ns < patience_ns ? slept_ns : patience_ns;
+}
+
 static enum burst_end burst_watch(struct burst *burst)
 {
-	enum burst_end end;
+	for (;;) {
+		const uint64_t looked_ns = clock_monotonic_ns();
+		const bool scan_ended = scan_end_look(&burst->end, looked_ns);
+		enum burst_end end;
+		uint64_t now, next;
 
-	while (!burst_judge(burst, &end)) {
-		const uint64_t now = clock_monotonic_ns();
-		const uint64_t patience_ns = (now - burst->scan_ended_ns) / POLL_DIVISOR + POLL_NS;
-		const uint64_t poll = now + patience_ns;
-		const uint64_t next = poll < burst->watch_due_ns ? poll : burst->watch_due_ns;
-
-		if (interrupt_sleep_until(burst->core->interrupt, next))
+		if (burst_judge(burst, scan_ended, looked_ns, &end))
+			return end;
+		/* What cannot be started again has not got to the rest. */
+		if (scan_end_go_on(&burst->end) < 0)
+			return BURST_INTERRUPTED;
+		now = clock_monotonic_ns();
+		next = now + poll_ns(burst, now);
+		if (interrupt_sleep_until(burst->core->interrupt,
+			    next < burst->watch_due_ns ? next : burst->watch_due_ns))
 			return BURST_INTERRUPTED;
 	}
-	return end;
 }
 
 static uint64_t timeout_ns(const struct core *core, uint64_t expected_pages)
@@ -333,13 +364,13 @@ int burst_run(struct core *core, uint64_t expected_pages, struct burst_result *r
 	error = ksm_full_scans_read(&core->root, &burst.scans_before);
 	if (error)
 		return error;
-	burst.scans_seen = burst.scans_before;
+	burst.begins_whole = scan_end_is_parked(&core->driver, burst.scans_before);
 	pss_begin = burst_measure(&burst);
 	burst_split(&burst, pss_begin);
 	burst.deadline_ns = burst.started_ns + timeout_ns(core, expected_pages);
 	burst.watch_due_ns = burst.started_ns + (is_limited(&burst) ? LIMITED_WATCH_NS : WATCH_NS);
 	burst.paced_ns = burst.scan_ended_ns = burst.started_ns;
-	burst.paced_cpu_ns = burst.cpu_before_ns;
+	burst.paced_cpu_ns = burst.scan_cpu_ns = burst.cpu_before_ns;
 
 	ledger_burst_begins(core);
 	canary_offer(&core->canary);
@@ -347,10 +378,11 @@ int burst_run(struct core *core, uint64_t expected_pages, struct burst_result *r
 	error = burst_knobs_take(core, burst.limit_pages);
 	if (error)
 		return error;
+	scan_end_begin(&burst.end, &core->driver, &core->root, burst.scans_before);
 	error = burst_ksmd(&burst, &result);
 
-	result.gained_pages = pss_begin - pss_pages(core);
-	result.scans = burst.scans_seen - burst.scans_before;
+	result.gained_pages = pss_begin - (burst.pss_held ? burst.pss_held : pss_pages(core));
+	result.scans = burst.end.scans - burst.scans_before;
 	result.wall_ns = clock_monotonic_ns() - burst.started_ns;
 	core->driver.ksmd_cpu_ns += result.ksmd_cpu_ns;
 	ledger_burst_ended(core, result.scans, result.ksmd_cpu_ns);

@@ -30,6 +30,9 @@ struct driver {
 	struct ksm_knobs owed; /* as they were before */
 	pid_t ksmd_pid;        /* cache */
 	uint64_t ksmd_cpu_ns;  /* spent in our bursts */
+	bool parked;           /* we stopped ksmd at the end of a full scan: */
+	uint64_t parked_scans; /* that one */
+	int64_t scan_pages;    /* of the last whole scan that was seen; 0: none was */
 };
 
 void driver_init(struct driver *driver);

@@ -32,6 +32,22 @@ static void driver_look(struct core *core)
 		log_warning("KSM's knobs are as they were, but the record still says that they are owed");
 }
 
+/* Whether news of that kind make a count another one. Nothing of a VM that has just come has been read; but one that
+ * is not of the active group may be what another group is chosen for. */
+static bool news_matter(struct core *core)
+{
+	bool matter = core->registry.lost_reads;
+
+	core->registry.lost_reads = false;
+	for (size_t i = 0; i < core->registry.count; i++) {
+		const struct target *target = core->registry.targets[i];
+
+		matter = matter || (target->policy_is_new && (target_was_read(target) ||
+							 strcmp(target->policy.group, core->active_group) != 0));
+	}
+	return matter;
+}
+
 /* ret_news: somebody came, went, or has another policy. */
 static int stage_discover(struct core *core, bool *ret_news)
 {
@@ -60,7 +76,7 @@ static int stage_discover(struct core *core, bool *ret_news)
 	*ret_news = core->registry.count != known;
 	for (size_t i = 0; i < core->registry.count; i++)
 		*ret_news = *ret_news || core->registry.targets[i]->policy_is_new;
-	core->index_stale = core->index_stale || *ret_news;
+	core->index_stale = news_matter(core) || core->index_stale;
 	driver_look(core);
 	if (thp_mode_read(&core->root, &core->thp_mode) < 0)
 		core->thp_mode = THP_NEVER; /* compiled out */

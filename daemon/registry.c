@@ -82,6 +82,7 @@ static void registry_drop(struct registry *registry, struct target *target)
 {
 	size_t at = 0;
 
+	registry->lost_reads = registry->lost_reads || target_was_read(target);
 	registry->lost_marks = registry->lost_marks || target_has_marks(target);
 	while (registry->targets[at] != target)
 		at++;

@@ -19,6 +19,7 @@ struct registry {
 	struct process_table processes; /* all of the host, as of the last refresh */
 	struct target **targets;
 	size_t count;
+	bool lost_reads; /* somebody went whose memory had been read */
 	bool lost_marks; /* the record speaks of marks that are gone with their memory */
 	/* what those that are gone have cost */
 	uint64_t retired_ring_cpu_ns, retired_helper_cpu_ns;

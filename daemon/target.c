@@ -157,6 +157,14 @@ size_t target_huge_lost(const struct target *target)
 	return count;
 }
 
+bool target_was_read(const struct target *target)
+{
+	for (size_t i = 0; i < target->guest.map.count; i++)
+		if (target->guest.map.extents[i].prints)
+			return true;
+	return false;
+}
+
 bool target_has_marks(const struct target *target)
 {
 	for (size_t i = 0; i < target->guest.map.count; i++)

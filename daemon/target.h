@@ -104,6 +104,8 @@ bool target_wants_folds(const struct target *target, const char *active_group);
 
 /* Some extent is marked by us. */
 bool target_has_marks(const struct target *target);
+/* Some of its memory has been read. */
+bool target_was_read(const struct target *target);
 /* And userfaultfd watches such memory of it, at this moment. */
 bool target_is_watched(const struct host_root *root, const struct target *target);
 /* So many are. */

@@ -131,6 +131,11 @@ int ksm_run_write(const struct host_root *root, int run)
 	return write_number(root, KSM_DIRECTORY "run", run);
 }
 
+int ksm_sleep_write(const struct host_root *root, int64_t sleep_millisecs)
+{
+	return write_number(root, KSM_DIRECTORY "sleep_millisecs", sleep_millisecs);
+}
+
 /* The advisor sets pages_to_scan itself: anew whenever it is switched, all the time while it is on,
  * and then writes to it are refused (mm/ksm.c, pages_to_scan_store()). */
 static bool is_advisors_business(const struct knob *knob, const struct ksm_knobs *knobs)

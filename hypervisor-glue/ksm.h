@@ -38,6 +38,8 @@ bool ksm_knobs_equal(const struct ksm_knobs *a, const struct ksm_knobs *b);
  * merges only what is on the same one (zero pages aside). */
 bool ksm_keeps_nodes_apart(const struct host_root *root);
 int ksm_run_write(const struct host_root *root, int run);
+/* A ksmd that sleeps for another time is woken by it (sleep_millisecs_store() in mm/ksm.c). */
+int ksm_sleep_write(const struct host_root *root, int64_t sleep_millisecs);
 int ksm_counters_read(const struct host_root *root, struct ksm_counters *ret);
 /* Cheap enough to poll: one file. */
 int ksm_full_scans_read(const struct host_root *root, uint64_t *ret);
