@@ -283,7 +283,7 @@ static int apply_folds(struct core *core, void (*before_burst)(void *arg), void 
 		return error;
 	}
 	before_burst(arg);
-	error = burst_run(core, core->plan.saved_pages, &result);
+	error = burst_run(core, &result);
 	if (error) {
 		forecast_drop(core);
 		return error;

@@ -76,7 +76,7 @@ const char *burst_end_text(enum burst_end end)
 struct burst {
 	struct core *core;
 	struct burst_cost *cost;
-	int64_t expected_pages;
+	int64_t expected_pages, least_pages; /* at most; and where all that is new folds with each other only */
 	int64_t limit_pages; /* or BURST_NO_LIMIT */
 	int64_t pss_before, pss_at_scan; /* pages */
 	int64_t pss_held;       /* as it is while ksmd is held at the end of a scan; 0: not measured there */
@@ -214,6 +214,8 @@ static bool scan_judge(struct burst *burst, int64_t pss_now)
 	if (scans < (all_brought < burst->expected_pages / 2 && !burst->begins_whole ? SCANS_LEAST_POOR
 										    : SCANS_LEAST))
 		return false;
+	if (burst->begins_whole && burst->least_pages - all_brought < share)
+		return true; /* each page was visited twice, and what was sure to come did */
 	return scans >= SCANS_MOST || brought < worth ||
 		burst->expected_pages - all_brought < worth;
 }
@@ -324,8 +326,10 @@ static void burst_split(struct burst *burst, int64_t pss_begin)
 	burst->pss_before = pss_begin;
 	if (!is_limited(burst) && split_huge_pages(burst->core)) {
 		burst->pss_before = burst_measure(burst);
-		if (burst->pss_before < pss_begin)
+		if (burst->pss_before < pss_begin) {
 			burst->expected_pages -= pss_begin - burst->pss_before;
+			burst->least_pages -= pss_begin - burst->pss_before;
+		}
 	}
 	burst->pss_at_scan = burst->pss_before;
 }
@@ -348,11 +352,13 @@ static int burst_ksmd(struct burst *burst, struct burst_result *result)
 	return error;
 }
 
-int burst_run(struct core *core, uint64_t expected_pages, struct burst_result *ret)
+int burst_run(struct core *core, struct burst_result *ret)
 {
+	const uint64_t expected_pages = core->plan.saved_pages;
 	struct burst burst = {
 		.core = core,
 		.expected_pages = (int64_t)expected_pages,
+		.least_pages = (int64_t)core->plan.saved_pages_least,
 		.limit_pages = burst_limit(core, expected_pages),
 		.started_ns = clock_monotonic_ns(),
 		.cpu_before_ns = ksmd_cpu_ns(core),

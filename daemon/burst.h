@@ -28,7 +28,7 @@ struct burst_result {
 
 const char *burst_end_text(enum burst_end end);
 
-/* expected_pages: what the plan predicts. 0, or -errno: then ksmd did not run, or is stopped. */
-int burst_run(struct core *core, uint64_t expected_pages, struct burst_result *ret);
+/* Over what core->plan predicts. 0, or -errno: then ksmd did not run, or is stopped. */
+int burst_run(struct core *core, struct burst_result *ret);
 
 #endif

@@ -344,14 +344,17 @@ static bool draft_has_marks(const struct draft *draft)
 	return false;
 }
 
-uint64_t draft_saved_pages(const struct draft *draft, uint64_t fold_pages)
+uint64_t draft_saved_pages_among_themselves(const struct draft *draft, uint64_t fold_pages)
 {
 	const struct twin_sums *total = &draft->total;
 	const uint64_t standing = total->duplicate_pages + total->zero_pages;
 
-	if (!standing || draft_has_marks(draft))
-		return fold_pages;
-	return fold_pages * (standing - total->distinct_contents) / standing;
+	return standing ? fold_pages * (standing - total->distinct_contents) / standing : 0;
+}
+
+uint64_t draft_saved_pages(const struct draft *draft, uint64_t fold_pages)
+{
+	return draft_has_marks(draft) ? fold_pages : draft_saved_pages_among_themselves(draft, fold_pages);
 }
 
 double draft_vm_yield(const struct draft *draft, size_t vm)

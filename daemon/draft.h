@@ -73,6 +73,8 @@ void draft_done(struct draft *draft);
  * folded already comes back whole: beside older folds this is at most what folds, and nobody knows how much
  * less. */
 uint64_t draft_saved_pages(const struct draft *draft, uint64_t fold_pages);
+/* The same if none of them had a twin among older folds: the least to be expected, or about that. */
+uint64_t draft_saved_pages_among_themselves(const struct draft *draft, uint64_t fold_pages);
 /* The same by VM: how much of a page that folds in it comes back to it, 0 to 1, by its own twins and by the parts of
  * what it shares with others. */
 double draft_vm_yield(const struct draft *draft, size_t vm);

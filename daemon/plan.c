@@ -266,6 +266,7 @@ int plan_make(const struct plan_vm *vms, size_t vm_count, uint64_t pass, struct 
 	}
 	plan_trim(&plan);
 	plan.saved_pages = draft_saved_pages(&draft, plan.fold_pages);
+	plan.saved_pages_least = draft_saved_pages_among_themselves(&draft, plan.fold_pages);
 	*ret = plan;
 	return 0;
 }
@@ -303,7 +304,7 @@ void plan_drop_folds(struct plan *plan)
 		if (plan->entries[i].action != PLAN_FOLD)
 			plan->entries[kept++] = plan->entries[i];
 	plan->count = kept;
-	plan->fold_pages = plan->saved_pages = 0;
+	plan->fold_pages = plan->saved_pages = plan->saved_pages_least = 0;
 }
 
 void plan_hold_folds(struct plan *plan, const char *reason)
@@ -314,7 +315,7 @@ void plan_hold_folds(struct plan *plan, const char *reason)
 		plan->entries[i].action = PLAN_WAIT;
 		plan->entries[i].reason = reason;
 	}
-	plan->fold_pages = plan->saved_pages = 0;
+	plan->fold_pages = plan->saved_pages = plan->saved_pages_least = 0;
 }
 
 int plan_copy(const struct plan *plan, struct plan *ret)
@@ -324,6 +325,7 @@ int plan_copy(const struct plan *plan, struct plan *ret)
 		.vm_names = calloc(plan->vm_count + 1, sizeof(char *)),
 		.fold_pages = plan->fold_pages,
 		.saved_pages = plan->saved_pages,
+		.saved_pages_least = plan->saved_pages_least,
 	};
 	int error = copy.entries && copy.vm_names ? 0 : -ENOMEM;
 

@@ -80,6 +80,7 @@ static void test_plan_predicts_no_less_where_folds_may_have_the_page_already(voi
 	plan = make(vms);
 	assert_int_equal(plan.fold_pages, 100);
 	assert_int_equal(plan.saved_pages, 100);
+	assert_int_equal(plan.saved_pages_least, 50);
 	plan_done(&plan);
 }
 
