@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "daemon/fold_look.h"
 #include "daemon/heir_frames.h"
 #include "daemon/tally.h"
@@ -221,6 +222,7 @@ static void target_account(struct target *target, struct heir_frames *heirs)
 		zeros = zeros || extent->zero_after;
 	}
 	target->booked_look = target->guest.looks;
+	target->booked_ns = clock_monotonic_ns();
 	target_settle(target, &tally, zero_pages > 0 ? zero_pages * (int64_t)PAGE_BYTES : 0, zeros);
 }
 
@@ -240,7 +242,7 @@ void account_target(const struct core *core, struct target *target)
 	target_account(target, &heirs);
 }
 
-void account_targets(struct core *core)
+static void targets_account(struct core *core, bool all)
 {
 	_cleanup_(heir_frames_done) struct heir_frames heirs = { 0 };
 
@@ -249,10 +251,21 @@ void account_targets(struct core *core)
 		struct target *target = core->registry.targets[i];
 		const struct ledger_stretch stretch = ledger_begin(core);
 
-		if (target->mapped && !books_hold(core, target))
+		if (target->mapped && !books_hold(core, target) &&
+			(all || target->booked_look != target->guest.looks))
 			target_account(target, &heirs);
 		ledger_end_for(core, stretch, target);
 	}
+}
+
+void account_targets(struct core *core)
+{
+	targets_account(core, true);
+}
+
+void account_targets_looked_at(struct core *core)
+{
+	targets_account(core, false);
 }
 
 static int64_t own_resident_bytes(const struct core *core)

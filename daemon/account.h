@@ -45,6 +45,8 @@ void account_after_read(struct guest *guest, struct extent *extent);
 void account_target(const struct core *core, struct target *target);
 /* Of every one. */
 void account_targets(struct core *core);
+/* Of those whose address space was looked at since their books were filled. */
+void account_targets_looked_at(struct core *core);
 
 /* 64 bytes for each of KSM's rmap items and stable nodes that are there for our targets, and our own
  * resident memory; notes in each target what of it is that one's alone. NOT_MEASURED where the kernel does not tell. */

@@ -12,15 +12,21 @@
 /* A look in the middle of a burst may take such a share of what ksmd took since the last one. */
 #define LOOK_COST_DIVISOR 20
 
-static void look(struct burst_cost *cost, uint64_t ksmd_cpu_ns)
+/* What was looked at for the books a moment ago needs no look before a burst: what broke in between counts as broken
+ * in it. */
+#define LOOK_HOLDS_NS (250 * NS_PER_MS)
+
+/* At all that is marked, but for those whose books were filled after that. */
+static void look(struct burst_cost *cost, uint64_t ksmd_cpu_ns, uint64_t booked_ns)
 {
 	const uint64_t before_ns = clock_thread_cpu_ns();
 	const struct registry *registry = &cost->core->registry;
 
 	for (size_t i = 0; i < registry->count; i++)
-		if (registry->targets[i]->mapped)
+		if (registry->targets[i]->mapped && registry->targets[i]->booked_ns < booked_ns)
 			account_look(registry->targets[i]);
-	cost->look_cost_ns = clock_thread_cpu_ns() - before_ns;
+	if (booked_ns == UINT64_MAX)
+		cost->core->look_cost_ns = clock_thread_cpu_ns() - before_ns;
 	cost->looked_cpu_ns = ksmd_cpu_ns;
 }
 
@@ -53,7 +59,7 @@ static int64_t pages_scanned(const struct core *core)
 void burst_cost_begin(struct core *core, uint64_t ksmd_cpu_ns, struct burst_cost *ret)
 {
 	*ret = (struct burst_cost){ .core = core, .started_ns = clock_monotonic_ns() };
-	look(ret, ksmd_cpu_ns);
+	look(ret, ksmd_cpu_ns, ret->started_ns - LOOK_HOLDS_NS);
 	ret->vms = calloc(core->registry.count + 1, sizeof(*ret->vms));
 	for (size_t i = 0; ret->vms && i < core->registry.count; i++) {
 		const struct target *target = core->registry.targets[i];
@@ -72,8 +78,8 @@ void burst_cost_begin(struct core *core, uint64_t ksmd_cpu_ns, struct burst_cost
 
 void burst_cost_scan(struct burst_cost *cost, uint64_t ksmd_cpu_ns)
 {
-	if (ksmd_cpu_ns - cost->looked_cpu_ns >= cost->look_cost_ns * LOOK_COST_DIVISOR)
-		look(cost, ksmd_cpu_ns);
+	if (ksmd_cpu_ns - cost->looked_cpu_ns >= cost->core->look_cost_ns * LOOK_COST_DIVISOR)
+		look(cost, ksmd_cpu_ns, UINT64_MAX);
 }
 
 /* By what was seen of each; where nothing was, by what each has folded. */
@@ -102,7 +108,7 @@ static void hidden_estimate(struct burst_cost *cost)
 
 	if (!seen || vmstat_cow_ksm_read(&cost->core->root, &copied) < 0 || copied < cost->cow_ksm)
 		return;
-	look(cost, 0);
+	look(cost, 0, UINT64_MAX);
 	copied -= cost->cow_ksm;
 	for (size_t i = 0; i < cost->count; i++) {
 		const struct target *target =

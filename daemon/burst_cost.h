@@ -2,7 +2,7 @@
 /*
  * What breaks, and who waits, while ksmd runs.
  *
- * All marked memory is looked at page by page before the first of ksmd's scans, after each (where
+ * All marked memory is looked at page by page before the first of ksmd's scans (for the books, or here), after each (where
  * that costs little beside the scan) and after the last. What broke between two looks and was not
  * folded again is seen so; what was is not. The kernel counts every KSM page of the host that is
  * copied on a write: how many of them nobody saw is known therefore, and they are given to the VMs
@@ -31,7 +31,7 @@ struct burst_cost {
 	size_t count;
 	uint64_t cow_ksm;
 	int64_t pages_scanned;
-	uint64_t look_cost_ns, looked_cpu_ns; /* of us; of ksmd until then */
+	uint64_t looked_cpu_ns; /* of ksmd, until the last look */
 };
 
 /* When ksmd begins; ksmd_cpu_ns is its clock. */

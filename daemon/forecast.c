@@ -9,7 +9,7 @@
 /* The books before a burst are those of this pass's look at the address spaces. */
 void forecast_begin(struct core *core)
 {
-	account_targets(core);
+	account_targets_looked_at(core);
 	core->forecast.expected_bytes = (int64_t)(core->plan.saved_pages * PAGE_BYTES);
 	for (size_t i = 0; i < core->registry.count; i++) {
 		struct target *target = core->registry.targets[i];

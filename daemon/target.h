@@ -61,6 +61,7 @@ struct target {
 	uint64_t looked_bursts; /* and how many there had been then */
 	bool spared;    /* not looked at in this pass: hardly anything can have changed since */
 	uint64_t booked_look; /* the look that its books are of */
+	uint64_t booked_ns;   /* CLOCK_MONOTONIC: when each marked page was looked at for them */
 	bool young;     /* boots, and is to be folded */
 	bool busy;      /* and still is */
 	bool unsettled; /* and so is not to be read yet */
