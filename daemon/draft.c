@@ -277,9 +277,23 @@ static int draft_settle(struct draft *draft, enum draft_stage stage, uint64_t pa
 	return 0;
 }
 
-/* Mostly all that is worth it is ready, or nothing is: then there is nothing to count once more. */
+/* Something in it could be folded now, if what it has in common with others can be, too. */
+static bool any_gains(const struct draft_vm *draft)
+{
+	for (size_t e = 0; e < draft->vm->map->count; e++) {
+		const struct extent *extent = &draft->vm->map->extents[e];
+
+		if (draft->ready.in[e] && draft_gain(extent, draft->ready.counts[e]) >=
+						  (int)draft_price(draft->vm->hugepages, extent))
+			return true;
+	}
+	return false;
+}
+
+/* Mostly all that is worth it is ready, or nothing new is: then there is nothing to count once more. */
 static int draft_muster(struct draft *draft, uint64_t pass)
 {
+	bool gains = false;
 	size_t missing = 0;
 
 	for (size_t v = 0; v < draft->vm_count; v++) {
@@ -287,8 +301,9 @@ static int draft_muster(struct draft *draft, uint64_t pass)
 
 		missing += ready_pick(vm, &vm->worth, pass);
 		memcpy(vm->ready.counts, vm->worth.counts, vm->vm->map->count * sizeof(*vm->ready.counts));
+		gains = gains || any_gains(vm);
 	}
-	return missing ? draft_settle(draft, STAGE_READY, pass) : 0;
+	return missing && gains ? draft_settle(draft, STAGE_READY, pass) : 0;
 }
 
 /* What one plan found without partners may have some in the next: another VM may be folded then. */
