@@ -15,10 +15,11 @@
 #include "hypervisor-glue/ksm.h"
 
 /*
- * ksmd needs two visits to fold a new twin: the first takes its checksum, the second finds it unchanged
- * and looks for the twin (cmp_and_merge_page() in mm/ksm.c). So nothing is over before the second full scan
- * is; nor, where it brought less than half of what was expected, before the third: unless ksmd begins at the
- * beginning (scan_end.h), the first scan may have been the tail of one.
+ * ksmd needs two visits to fold a new twin: the first takes its checksum, the second finds it
+ * unchanged and looks for the twin (cmp_and_merge_page() in mm/ksm.c). So nothing is over before
+ * the second full scan is; nor, where it brought less than half of what was expected, before the
+ * third: unless ksmd begins at the beginning (scan_end.h), the first scan may have been the tail of
+ * one.
  */
 #define SCANS_LEAST      2
 #define SCANS_LEAST_POOR 3
@@ -29,8 +30,8 @@
 /* A scan that brought less than this share of what was expected was the last one, and so was one that left
  * less than that to come. */
 #define SCAN_WORTH_DIVISOR 100
-/* The same where the next scan would take so long for each page that is left: ten times as long as a page takes that
- * folds with many others. What is left comes with the next burst. */
+/* The same where the next scan would take so long for each page that is left: ten times as long as
+ * a page takes that folds with many others. What is left comes with the next burst. */
 #define SCAN_NS_PER_PAGE_MOST (130 * NS_PER_US)
 
 /* Progress is read from the page tables, which takes milliseconds per GiB of RAM that is in small pages: at the
@@ -76,17 +77,18 @@ const char *burst_end_text(enum burst_end end)
 struct burst {
 	struct core *core;
 	struct burst_cost *cost;
-	int64_t expected_pages, least_pages; /* at most; and where all that is new folds with each other only */
+	int64_t expected_pages; /* at most */
+	int64_t least_pages;    /* where all that is new folds with each other only */
 	int64_t limit_pages; /* or BURST_NO_LIMIT */
 	int64_t pss_before, pss_at_scan; /* pages */
-	int64_t pss_held;       /* as it is while ksmd is held at the end of a scan; 0: not measured there */
+	int64_t pss_held;       /* while ksmd is held at the end of a scan; 0: not measured */
 	uint64_t scans_before;
 	bool begins_whole; /* the first scan is not the rest of one */
 	struct scan_end end;
 	uint64_t started_ns, deadline_ns, watch_due_ns, cpu_before_ns;
 	uint64_t scan_ended_ns; /* the last one; or when ksmd was started */
 	uint64_t scan_cpu_ns;   /* of ksmd until then */
-	uint64_t least_scan_ns; /* of ksmd, of the scan that took least: it has to visit all that is marked */
+	uint64_t least_scan_ns; /* of ksmd, of the scan that took least */
 	uint64_t measure_cost_ns, measured_cpu_ns; /* of us; of ksmd until then */
 	uint64_t paced_ns, paced_cpu_ns; /* when ksmd's sleep was last adjusted */
 };
@@ -123,7 +125,9 @@ static void burst_pace(struct burst *burst, uint64_t now_ns)
 		return;
 	/* share = work / (work + sleep) gives the work of a wake, and that the sleep it needs. */
 	sleep_ms = (double)burst->end.sleep_ms * share / (1 - share) * (1 - budget) / budget;
-	scan_end_pace(&burst->end, sleep_ms < 1 ? 1 : sleep_ms > SLEEP_MOST_MS ? SLEEP_MOST_MS : (int64_t)sleep_ms);
+	scan_end_pace(&burst->end, sleep_ms < 1               ? 1
+				   : sleep_ms > SLEEP_MOST_MS ? SLEEP_MOST_MS
+							      : (int64_t)sleep_ms);
 }
 
 /* ---- progress ---- */
@@ -211,8 +215,9 @@ static bool scan_judge(struct burst *burst, int64_t pss_now)
 	const int64_t worth = price > share ? price : share;
 
 	burst->pss_at_scan = pss_now;
-	if (scans < (all_brought < burst->expected_pages / 2 && !burst->begins_whole ? SCANS_LEAST_POOR
-										    : SCANS_LEAST))
+	if (scans < (all_brought < burst->expected_pages / 2 && !burst->begins_whole
+				    ? SCANS_LEAST_POOR
+				    : SCANS_LEAST))
 		return false;
 	if (burst->begins_whole && burst->least_pages - all_brought < share)
 		return true; /* each page was visited twice, and what was sure to come did */
@@ -268,7 +273,8 @@ static bool burst_judge(struct burst *burst, bool scan_ended, uint64_t now, enum
 	return (scan_ended && scan_judge(burst, pss_now)) || over;
 }
 
-/* Until when the end of a scan may come without being noticed: before ksmd goes on, where it sleeps at all. */
+/* Until when the end of a scan may come without being noticed: before ksmd goes on, where it sleeps
+ * at all. */
 static uint64_t poll_ns(const struct burst *burst, uint64_t now)
 {
 	const uint64_t patience_ns = (now - burst->scan_ended_ns) / POLL_DIVISOR + POLL_NS;

@@ -12,8 +12,8 @@
 /* A look in the middle of a burst may take such a share of what ksmd took since the last one. */
 #define LOOK_COST_DIVISOR 20
 
-/* What was looked at for the books a moment ago needs no look before a burst: what broke in between counts as broken
- * in it. */
+/* What was looked at for the books a moment ago needs no look before a burst: what broke in between
+ * counts as broken in it. */
 #define LOOK_HOLDS_NS (250 * NS_PER_MS)
 
 /* At all that is marked, but for those whose books were filled after that. */

@@ -2,11 +2,12 @@
 /*
  * What breaks, and who waits, while ksmd runs.
  *
- * All marked memory is looked at page by page before the first of ksmd's scans (for the books, or here), after each (where
- * that costs little beside the scan) and after the last. What broke between two looks and was not
- * folded again is seen so; what was is not. The kernel counts every KSM page of the host that is
- * copied on a write: how many of them nobody saw is known therefore, and they are given to the VMs
- * by what was seen of each. Only for the zero pages among them there is no such count.
+ * All marked memory is looked at page by page before the first of ksmd's scans (for the books, or
+ * here), after each (where that costs little beside the scan) and after the last. What broke
+ * between two looks and was not folded again is seen so; what was is not. The kernel counts every
+ * KSM page of the host that is copied on a write: how many of them nobody saw is known therefore,
+ * and they are given to the VMs by what was seen of each. Only for the zero pages among them there
+ * is no such count.
  */
 #ifndef PAGEFOLD_DAEMON_BURST_COST_H
 #define PAGEFOLD_DAEMON_BURST_COST_H

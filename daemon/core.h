@@ -72,7 +72,7 @@ struct core {
 	bool paused;
 	uint64_t pass_number;
 	uint64_t bursts;
-	uint64_t look_cost_ns; /* CPU time of the last look at all that is marked */
+	uint64_t look_cost_ns;     /* CPU time of the last look at all that is marked */
 	uint64_t batched_since_ns; /* the plan has waited for more to be folded; 0: it does not */
 	bool bursting;    /* a burst is about to run: for what is published meanwhile */
 	bool index_stale; /* the twins must be counted anew: somebody came, went, or has another policy */

@@ -90,11 +90,11 @@ int draft_gain(const struct extent *extent, struct twin_extent counts)
 	return (twins > 0 ? twins : 0) + counts.zeros;
 }
 
-bool draft_is_ready(enum policy_hugepages hugepages, const struct extent *extent, struct twin_extent counts,
-	uint64_t pass)
+bool draft_is_ready(enum policy_hugepages hugepages, const struct extent *extent,
+	struct twin_extent counts, uint64_t pass)
 {
 	return extent->visits >= 2 && payoff_may_fold(extent, pass) &&
-		draft_gain(extent, counts) - extent->changed >= (int)draft_price(hugepages, extent);
+	       draft_gain(extent, counts) - extent->changed >= (int)draft_price(hugepages, extent);
 }
 
 /* ---- what is worth it ---- */
@@ -143,7 +143,8 @@ static size_t worth_drop(struct draft_vm *draft)
 
 	for (size_t e = 0; e < draft->vm->map->count; e++) {
 		if (!worth->in[e] || (draft->vm->whole && !all) ||
-			(!all && extent_stands(draft->vm, &draft->vm->map->extents[e], worth->counts[e])))
+			(!all && extent_stands(
+					 draft->vm, &draft->vm->map->extents[e], worth->counts[e])))
 			continue;
 		worth->in[e] = false;
 		dropped++;
@@ -210,14 +211,15 @@ bool draft_whole_is_ready(const struct draft_vm *draft, const struct draft_set *
 }
 
 /* By what it counts among that set: a marked one is, whatever it counts. */
-static bool extent_is_ready(
-	const struct draft_vm *draft, size_t e, const struct draft_set *set, bool whole_is_ready, uint64_t pass)
+static bool extent_is_ready(const struct draft_vm *draft, size_t e, const struct draft_set *set,
+	bool whole_is_ready, uint64_t pass)
 {
 	const struct extent *extent = &draft->vm->map->extents[e];
 
 	if (extent->marked || whole_is_ready)
 		return true;
-	return !draft->vm->whole && draft_is_ready(draft->vm->hugepages, extent, set->counts[e], pass);
+	return !draft->vm->whole &&
+	       draft_is_ready(draft->vm->hugepages, extent, set->counts[e], pass);
 }
 
 /* Those of one set that are ready by what they count there; how many are not. */
@@ -227,7 +229,8 @@ static size_t ready_pick(struct draft_vm *draft, const struct draft_set *from, u
 	size_t dropped = 0;
 
 	for (size_t e = 0; e < draft->vm->map->count; e++) {
-		const bool is_ready = from->in[e] && extent_is_ready(draft, e, from, whole_is_ready, pass);
+		const bool is_ready =
+			from->in[e] && extent_is_ready(draft, e, from, whole_is_ready, pass);
 
 		dropped += from->in[e] && !is_ready;
 		draft->ready.in[e] = is_ready;
@@ -250,8 +253,9 @@ static size_t draft_drop(struct draft *draft, enum draft_stage stage, uint64_t p
 	size_t dropped = 0;
 
 	for (size_t v = 0; v < draft->vm_count; v++)
-		dropped += stage == STAGE_WORTH ? worth_drop(&draft->vms[v])
-						: ready_pick(&draft->vms[v], &draft->vms[v].ready, pass);
+		dropped += stage == STAGE_WORTH
+				   ? worth_drop(&draft->vms[v])
+				   : ready_pick(&draft->vms[v], &draft->vms[v].ready, pass);
 	return dropped;
 }
 
@@ -290,7 +294,8 @@ static bool any_gains(const struct draft_vm *draft)
 	return false;
 }
 
-/* Mostly all that is worth it is ready, or nothing new is: then there is nothing to count once more. */
+/* Mostly all that is worth it is ready, or nothing new is: then there is nothing to count once
+ * more. */
 static int draft_muster(struct draft *draft, uint64_t pass)
 {
 	bool gains = false;
@@ -300,7 +305,8 @@ static int draft_muster(struct draft *draft, uint64_t pass)
 		struct draft_vm *vm = &draft->vms[v];
 
 		missing += ready_pick(vm, &vm->worth, pass);
-		memcpy(vm->ready.counts, vm->worth.counts, vm->vm->map->count * sizeof(*vm->ready.counts));
+		memcpy(vm->ready.counts, vm->worth.counts,
+			vm->vm->map->count * sizeof(*vm->ready.counts));
 		gains = gains || any_gains(vm);
 	}
 	return missing && gains ? draft_settle(draft, STAGE_READY, pass) : 0;
@@ -369,7 +375,8 @@ uint64_t draft_saved_pages_among_themselves(const struct draft *draft, uint64_t 
 
 uint64_t draft_saved_pages(const struct draft *draft, uint64_t fold_pages)
 {
-	return draft_has_marks(draft) ? fold_pages : draft_saved_pages_among_themselves(draft, fold_pages);
+	return draft_has_marks(draft) ? fold_pages
+				      : draft_saved_pages_among_themselves(draft, fold_pages);
 }
 
 double draft_vm_yield(const struct draft *draft, size_t vm)

@@ -32,8 +32,8 @@ static void driver_look(struct core *core)
 		log_warning("KSM's knobs are as they were, but the record still says that they are owed");
 }
 
-/* Whether news of that kind make a count another one. Nothing of a VM that has just come has been read; but one that
- * is not of the active group may be what another group is chosen for. */
+/* Whether news of that kind make a count another one. Nothing of a VM that has just come has been
+ * read; but one that is not of the active group may be what another group is chosen for. */
 static bool news_matter(struct core *core)
 {
 	bool matter = core->registry.lost_reads;
@@ -42,8 +42,10 @@ static bool news_matter(struct core *core)
 	for (size_t i = 0; i < core->registry.count; i++) {
 		const struct target *target = core->registry.targets[i];
 
-		matter = matter || (target->policy_is_new && (target_was_read(target) ||
-							 strcmp(target->policy.group, core->active_group) != 0));
+		matter = matter ||
+			 (target->policy_is_new &&
+				 (target_was_read(target) ||
+					 strcmp(target->policy.group, core->active_group) != 0));
 	}
 	return matter;
 }

@@ -40,7 +40,8 @@ static int plan_add(struct plan *plan, size_t *room, const struct plan_entry *en
 }
 
 /* Whether there is anything to do in an extent that is worth it; fills gain, action and reason. */
-static bool extent_decide(const struct draft_vm *draft, size_t e, uint64_t pass, struct plan_entry *entry)
+static bool extent_decide(
+	const struct draft_vm *draft, size_t e, uint64_t pass, struct plan_entry *entry)
 {
 	const struct extent *extent = &draft->vm->map->extents[e];
 	const enum policy_hugepages hugepages = draft->vm->hugepages;

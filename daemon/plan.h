@@ -62,7 +62,8 @@ struct plan {
 	size_t vm_count;
 	uint64_t fold_pages;  /* what the PLAN_FOLD entries are predicted to fold */
 	uint64_t saved_pages; /* what is predicted to come back by it: a page of each content stays */
-	uint64_t saved_pages_least; /* if none of that has a twin among older folds, of whose content a page stays anyway */
+	uint64_t saved_pages_least; /* if none of that has a twin among older folds, of whose
+				       content a page stays anyway */
 };
 
 /*

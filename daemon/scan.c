@@ -60,8 +60,8 @@ static uint64_t page_address(const struct scan *scan, unsigned page)
 	return scan->extent->start / EXTENT_BYTES * EXTENT_BYTES + page * PAGE_BYTES;
 }
 
-/* Up to as many pages of the set as are read at a time, from `page` on: as runs, and one after the other in pages[].
- * Returns the page to go on with. */
+/* Up to as many pages of the set as are read at a time, from `page` on: as runs, and one after the
+ * other in pages[]. Returns the page to go on with. */
 static unsigned piece_cut(const struct scan *scan, const struct page_set *set, unsigned page,
 	uint16_t pages[READ_SIZE_MOST_PAGES], size_t *ret_pages, size_t *ret_runs)
 {
@@ -136,7 +136,8 @@ static int pages_read(const struct scan *scan, const struct page_set *set, bool 
 }
 
 /* All of an extent, its own: that is what ways to read are compared by. */
-static int whole_read(const struct scan *scan, const struct page_set *set, struct extent_prints *prints)
+static int whole_read(
+	const struct scan *scan, const struct page_set *set, struct extent_prints *prints)
 {
 	struct read_size *size = &scan->scanner->read_size;
 	uint64_t begin_ns;

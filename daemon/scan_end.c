@@ -11,7 +11,8 @@ static int64_t pages_scanned(const struct scan_end *end)
 {
 	struct ksm_counters counters;
 
-	return ksm_counters_read(end->root, &counters) == 0 ? counters.pages_scanned : KSM_KNOB_ABSENT;
+	return ksm_counters_read(end->root, &counters) == 0 ? counters.pages_scanned
+							    : KSM_KNOB_ABSENT;
 }
 
 /* A failure is no harm: the next scan ends somewhere else then. */
@@ -27,7 +28,8 @@ bool scan_end_is_parked(const struct driver *driver, uint64_t scans)
 	return driver->parked && driver->parked_scans == scans;
 }
 
-void scan_end_begin(struct scan_end *end, struct driver *driver, const struct host_root *root, uint64_t scans)
+void scan_end_begin(
+	struct scan_end *end, struct driver *driver, const struct host_root *root, uint64_t scans)
 {
 	struct ksm_knobs knobs;
 
@@ -47,13 +49,15 @@ void scan_end_begin(struct scan_end *end, struct driver *driver, const struct ho
 /* Stopped soon enough after the look before, it has not gone on meanwhile. */
 static void ended(struct scan_end *end, uint64_t now_ns)
 {
-	const int64_t slept_ms = end->near && end->sleep_ms < SCAN_END_SLEEP_MS ? SCAN_END_SLEEP_MS : end->sleep_ms;
+	const int64_t slept_ms =
+		end->near && end->sleep_ms < SCAN_END_SLEEP_MS ? SCAN_END_SLEEP_MS : end->sleep_ms;
 	const int64_t pages = pages_scanned(end);
 
 	if (end->began_at != KSM_KNOB_ABSENT && pages != KSM_KNOB_ABSENT)
 		end->driver->scan_pages = pages - end->began_at;
 	end->held = ksm_run_write(end->root, 0) == 0;
-	end->driver->parked = end->held && now_ns - end->looked_ns < (uint64_t)slept_ms * NS_PER_MS * 2 / 3;
+	end->driver->parked =
+		end->held && now_ns - end->looked_ns < (uint64_t)slept_ms * NS_PER_MS * 2 / 3;
 	end->driver->parked_scans = end->scans;
 	end->began_at = pages;
 	end->near = false;

@@ -292,8 +292,8 @@ void visit_schedule(struct core *core, const struct plan *plan)
 		extent = &target->guest.map.extents[entry->extent];
 		/* What changed in a long rest says nothing of how it is now: a second visit follows
 		 * soon. One that changes even then rests. Appointed once: passes that follow each
-		 * other faster than it settles would put it off for ever. What was released is read as if it were
-		 * new, but not before somebody wants it folded again. */
+		 * other faster than it settles would put it off for ever. What was released is read
+		 * as if it were new, but not before somebody wants it folded again. */
 		if (extent->settling || extent->judged)
 			continue;
 		extent->due_ns = now;

@@ -68,7 +68,8 @@ static void state_of_folding(const struct core *core, struct target *target)
 		state_set(target, VM_WAITING,
 			"promising memory is read a second time before it is marked");
 	else if (is_planned(core, target, PLAN_WAIT))
-		state_set(target, VM_WAITING, "what it has in common is with memory that is not to be marked yet");
+		state_set(target, VM_WAITING,
+			"what it has in common is with memory that is not to be marked yet");
 	else if (!core->pass_number)
 		state_set(target, VM_WAITING, "its memory is being read for the first time");
 	else

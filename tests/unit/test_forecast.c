@@ -79,7 +79,8 @@ static void test_forecast_adds_up_over_bursts(void **state)
 	(void)state;
 	for (int burst = 1; burst <= 3; burst++) {
 		plan_for_one(100);
-		/* Their address spaces were looked at since, where nothing is marked: the books are empty again. */
+		/* Their address spaces were looked at since, where nothing is marked: the books are
+		 * empty again. */
 		one->guest.looks++;
 		forecast_begin(&core);
 		books(one, 49);
@@ -133,7 +134,8 @@ int main(void)
 			test_forecast_is_what_was_said_beside_what_came, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forecast_is_judged_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forecast_adds_up_over_bursts, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_forecast_takes_books_that_are_up_to_date_as_they_are, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_forecast_takes_books_that_are_up_to_date_as_they_are, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_forecast_of_a_burst_that_was_cut_short_is_dropped, setup, teardown),
 		cmocka_unit_test_setup_teardown(

@@ -45,7 +45,8 @@ static void test_plan_does_not_fold_what_keeps_changing(void **state)
 
 /* ---- not without the other ---- */
 
-/* By turns each of the two would be marked alone, and then left alone because nothing came of it. */
+/* By turns each of the two would be marked alone, and then left alone because nothing came of it.
+ */
 static void test_plan_marks_neither_of_two_before_both_are_ready(void **state)
 {
 	struct vms *vms = *state;

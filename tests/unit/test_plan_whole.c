@@ -82,7 +82,8 @@ static void test_plan_of_a_whole_waits_until_enough_was_read_twice(void **state)
 	two_whole_vms(vms, 8);
 	for (size_t e = 0; e < 7; e++)
 		extent_of(vms, 0, e)->visits = 1;
-	assert_int_equal(folds_of(vms), 0); /* nor of the other one: what it shares is with this one */
+	assert_int_equal(
+		folds_of(vms), 0); /* nor of the other one: what it shares is with this one */
 	extent_of(vms, 0, 6)->visits = 2;
 	assert_int_equal(folds_of(vms), 16);
 }
