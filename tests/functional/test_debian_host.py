@@ -286,9 +286,9 @@ def test_killed_in_a_burst_it_is_restarted_and_gives_the_knobs_back(host, two):
     host.drop_in("RestartSec=1")
     host.systemctl("start", "pagefoldd")
     pid = host.property("MainPID")
-    run, pages_to_scan = host.run(IN_A_BURST.format(what=f"kill -9 {pid}")).split()
-    # It did hit a burst.
-    assert run == "1" and pages_to_scan != before["pages_to_scan"]
+    _, pages_to_scan = host.run(IN_A_BURST.format(what=f"kill -9 {pid}")).split()
+    # It did hit a burst (in which ksmd may just have been held, at the end of a scan).
+    assert pages_to_scan != before["pages_to_scan"]
     wait_folded(host, *two)
     assert host.property("NRestarts") == "1"
     assert "KSM's knobs restored after an unclean end" in host.journal("-p", "notice")

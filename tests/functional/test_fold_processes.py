@@ -336,6 +336,22 @@ def test_new_twins_are_folded_later_and_broken_ones_are_not_counted(ksm_alone):
             daemon.wait_for(lambda status: reclaimed(status, *pids) > now + broken // 2, 60)
 
 
+def test_what_was_released_folds_again_as_soon_as_it_is_asked_for(ksm_alone):
+    """It is read twice anew then, and does not wait for the visit that is due after a long rest."""
+    with procs.twins("r1*2000") as one, procs.twins("r1*2000") as two:
+        match = [f"pid:{one.pid}", f"pid:{two.pid}"]
+        with Daemon(config={**FAST, "scan-interval": 300}, policies={"test.conf": merge_policy(*match)}) as daemon:
+            daemon.wait_for(all_folded(one.pid, two.pid))
+            for _ in range(2):
+                # They are read once more after the burst: the next visit is hours away then.
+                daemon.reload()
+                daemon.wait_passes(1)
+                daemon.cli("release", match[0])
+                daemon.cli("set", match[0], "mode=merge")
+                status = daemon.wait_for(all_folded(one.pid, two.pid))
+                assert near(reclaimed(status, one.pid, two.pid), 2000 * PAGE)
+
+
 def test_second_daemon_on_the_host_only_observes_and_says_so(ksm_alone):
     with procs.memcheck("--mib", "16", *STILL) as one, procs.memcheck("--mib", "16", *STILL) as two:
         policy = merge_policy(f"pid:{one.pid}", f"pid:{two.pid}")
