@@ -299,6 +299,8 @@ static enum burst_end burst_watch(struct burst *burst)
 		if (scan_end_go_on(&burst->end) < 0)
 			return BURST_INTERRUPTED;
 		now = clock_monotonic_ns();
+		if (scan_ended)
+			burst->paced_ns += now - looked_ns; /* it was held: no sleep of its own */
 		next = now + poll_ns(burst, now);
 		if (interrupt_sleep_until(burst->core->interrupt,
 			    next < burst->watch_due_ns ? next : burst->watch_due_ns))
