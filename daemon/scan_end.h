@@ -35,7 +35,7 @@ struct scan_end {
 	int64_t sleep_ms; /* as it is when the end is not near */
 };
 
-/* Before ksmd is started: scans are its full scans. */
+/* ksmd was started just now: scans were its full scans before. */
 void scan_end_begin(
 	struct scan_end *end, struct driver *driver, const struct host_root *root, uint64_t scans);
 /* ksmd goes on at the beginning of a scan: nobody has moved it since a burst that ended there. */
